@@ -1,0 +1,1 @@
+//! A real control plane on loopback, and the story that is told on it.

@@ -1,0 +1,1 @@
+//! The reqwest implementation of [`super::Transport`]; the only file that names reqwest.

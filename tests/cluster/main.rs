@@ -1,0 +1,1 @@
+//! Scenarios on a real etcd, kube-apiserver and kube-controller-manager.
