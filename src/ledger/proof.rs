@@ -6,7 +6,28 @@
 
 use tokio::time::Instant;
 
-use super::{ids::CredentialId, marker::Marker};
+use super::{
+    ids::{CredentialId, Generation},
+    marker::Marker,
+    record::Ledger,
+};
+
+/// An intent that this process armed and has to bring to an end: filled, disarmed or abandoned.
+#[derive(Debug)]
+pub struct Armed {
+    generation: Generation,
+}
+
+impl Armed {
+    pub(in crate::ledger) fn new(generation: Generation) -> Self {
+        Self { generation }
+    }
+
+    /// Which attempt.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+}
 
 /// The right to send one create, won by the compare-and-swap that armed the intent.
 #[derive(Debug)]
@@ -69,6 +90,15 @@ pub struct Condemned {
 impl Condemned {
     pub(in crate::ledger) fn new(id: CredentialId) -> Self {
         Self { id }
+    }
+
+    /// An id in the absorbing state of its ledger.
+    pub fn by(ledger: &Ledger, id: &CredentialId) -> Option<Self> {
+        let doomed = ledger
+            .deleting
+            .iter()
+            .find(|doomed| doomed.origin.id == *id)?;
+        Some(Self::new(doomed.origin.id.clone()))
     }
 
     /// For tests of providers, which have no ledger to condemn by.
