@@ -1,0 +1,135 @@
+//! What status shows of credentials. All of it is derived from the ledger, none of it is read back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+
+/// The credential in use.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Credential {
+    /// The provider's id.
+    #[schemars(length(max = 128))]
+    pub id: String,
+    /// What it is called at the provider: the ownership marker and the display name.
+    #[schemars(length(max = 256))]
+    pub label: String,
+    /// The number of the attempt that issued it.
+    pub attempt: i64,
+    /// Counts the credentials that were in use; the target Secret carries the same number.
+    pub epoch: i64,
+    /// Why it was issued.
+    pub cause: Cause,
+    /// The id of the credential before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub previous_id: Option<String>,
+    /// Whether it was seen to authenticate.
+    pub proof: Proof,
+    /// When it was issued.
+    pub issued_at: Moment,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Moment>,
+    /// Who ends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiry_by: Option<ExpiryBy>,
+    /// When it is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_rotation: Option<Moment>,
+}
+
+/// Why a credential was issued.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[schemars(inline)]
+pub enum Cause {
+    /// There was none.
+    Created,
+    /// Its time had come, by `every` or `schedule`.
+    Scheduled,
+    /// Someone asked, by `issuedAfter` or the annotation.
+    Requested,
+    /// The spec asks for another one, such as other scopes.
+    SpecChanged,
+    /// The one before would have expired.
+    BeforeExpiry,
+    /// Handover's own record of the one before was lost.
+    LedgerLost,
+}
+
+/// Whether a credential was seen to authenticate before it was delivered.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[schemars(inline)]
+pub enum Proof {
+    /// It authenticated.
+    Probed,
+    /// The provider offers no way to try.
+    Unproven,
+}
+
+/// Who ends a credential when its time is over.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[schemars(inline)]
+pub enum ExpiryBy {
+    /// The provider refuses it from then on.
+    Provider,
+    /// Handover revokes it.
+    Handover,
+}
+
+/// A credential that was in use once, or still is.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct PastCredential {
+    /// The provider's id.
+    #[schemars(length(max = 128))]
+    pub id: String,
+    /// When it was issued.
+    pub issued_at: Moment,
+    /// Why it was issued.
+    pub cause: Cause,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Moment>,
+    /// Whether it was seen to authenticate.
+    pub proof: Proof,
+}
+
+/// A credential that is no longer delivered and still valid.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct Retiring {
+    /// The provider's id.
+    #[schemars(length(max = 128))]
+    pub id: String,
+    /// Since when another one is delivered.
+    pub since: Moment,
+    /// The earliest instant of its revocation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_after: Option<Moment>,
+    /// What still has to happen, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), inner(length(max = 256)))]
+    pub waiting_for: Option<Vec<String>>,
+}
+
+/// A create whose outcome is unknown.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub struct SuspectedOrphan {
+    /// The number of the attempt, for the annotation `handover.dev/resolved-attempts`.
+    pub attempt: i64,
+    /// What was created.
+    #[schemars(length(max = 32))]
+    pub kind: String,
+    /// The beginning of its name at the provider.
+    #[schemars(length(max = 256))]
+    pub label: String,
+    /// When the create was sent.
+    pub at: Moment,
+}
