@@ -13,6 +13,7 @@ use super::{
     ids::{CredentialId, Epoch, Generation},
     marker::Nonce,
 };
+pub use crate::api::status::{Cause, Proof};
 use crate::provider::Flaw;
 
 /// The version of the record's format that this program writes.
@@ -161,40 +162,6 @@ pub struct Intent {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Why a credential was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Cause {
-    /// The first one of the resource.
-    Created,
-    /// `rotation.every` or `rotation.schedule`.
-    Scheduled,
-    /// `issuedAfter` or the rotate annotation.
-    Requested,
-    /// An identity field of the spec changed.
-    SpecChanged,
-    /// The end of its life came near.
-    BeforeExpiry,
-    /// The one before reached the end of its life.
-    Expired,
-    /// The ledger was lost.
-    LedgerLost,
-}
-
-impl Cause {
-    /// As status, Events and metrics name it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "Created",
-            Self::Scheduled => "Scheduled",
-            Self::Requested => "Requested",
-            Self::SpecChanged => "SpecChanged",
-            Self::BeforeExpiry => "BeforeExpiry",
-            Self::Expired => "Expired",
-            Self::LedgerLost => "LedgerLost",
-        }
-    }
-}
-
 /// Where a credential comes from: what every entry keeps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -251,22 +218,6 @@ pub struct Current {
     /// What it replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_id: Option<CredentialId>,
-}
-
-/// What stands behind a promotion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Proof {
-    /// The stored value was accepted by the provider.
-    Probed,
-}
-
-impl Proof {
-    /// As status names it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Probed => "Probed",
-        }
-    }
 }
 
 /// Replaced, still valid.

@@ -62,7 +62,10 @@ impl Covered<'_> {
             self.id.as_str().as_bytes(),
             self.rendering.as_bytes(),
         ];
-        let data = self.data.iter().flat_map(|(key, value)| [key.as_bytes(), &value.0]);
+        let data = self
+            .data
+            .iter()
+            .flat_map(|(key, value)| [key.as_bytes(), &value.0]);
         framed(head.into_iter().chain(data))
     }
 }

@@ -8,43 +8,13 @@ use kube::ResourceExt as _;
 
 use super::mac::{Covered, MacKey, short_digest};
 use crate::{
-    api::annotations,
+    api::{annotations, target::ValueName},
     ledger::{
         ids::{CredentialId, Epoch, Generation},
         record::Owner,
     },
     secret_value::SecretValue,
 };
-
-/// A value of a machine token that a key of the target can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ValueName {
-    /// The secret itself.
-    Token,
-    /// The provider's id.
-    Id,
-    /// When it ends, if it does.
-    ExpiresAt,
-}
-
-impl ValueName {
-    /// As `spec.secret.keys` names it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Id => "id",
-            Self::ExpiresAt => "expiresAt",
-        }
-    }
-
-    /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Id, Self::ExpiresAt];
-
-    /// The value of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|value| value.as_str() == name)
-    }
-}
 
 /// How a target should look, values apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +49,18 @@ pub struct Shown<'a> {
 impl Presentation {
     /// A short digest: two targets with the same one look alike but for their values.
     pub fn digest(&self) -> String {
-        let keys = self.keys.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let labels = self.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-        let annotations = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let keys = self
+            .keys
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let labels = self
+            .labels
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let annotations = self
+            .annotations
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()));
         let marks = |mark| std::iter::once((mark, ""));
         let pairs = std::iter::once((self.name.as_str(), self.kind.as_str()))
             .chain(keys)
