@@ -12,7 +12,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -128,8 +127,7 @@ impl Network {
     /// loopback, too.
     fn prepare(&self, mut request: Request<Bytes>) -> Result<reqwest::Request, TransportError> {
         mark_sensitive(request.headers_mut());
-        let request =
-            reqwest::Request::try_from(request).map_err(|_| TransportError::NotSent)?;
+        let request = reqwest::Request::try_from(request).map_err(|_| TransportError::NotSent)?;
         let host = request.url().host_str().ok_or(TransportError::NotSent)?;
         let encrypted = request.url().scheme() == "https";
         let dialled = literal(host).is_none_or(|address| self.addresses.permits(host, address));
@@ -166,6 +164,7 @@ impl Transport for Network {
 
 #[expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "this is the place that builds clients"
 )]
 fn builder(options: &NetworkOptions) -> Result<ClientBuilder, NetworkError> {
@@ -228,7 +227,7 @@ impl Resolve for GuardedResolver {
             let host = name.as_str();
             let found = tokio::net::lookup_host((host, 0)).await?;
             let permitted: Vec<_> = found
-                .filter(|found| addresses.permits(host, IpAddr::from(found.ip())))
+                .filter(|found| addresses.permits(host, found.ip()))
                 .collect();
             if permitted.is_empty() {
                 return Err(io::Error::from(io::ErrorKind::PermissionDenied).into());

@@ -117,7 +117,10 @@ async fn a_113_plain_http_to_a_host_that_is_not_allowed_is_not_sent() {
     let elsewhere = AddressPolicy::strict()
         .allow_private("127.0.0.1")
         .allow_plain_http("localhost");
-    for policy in [AddressPolicy::strict().allow_private("127.0.0.1"), elsewhere] {
+    for policy in [
+        AddressPolicy::strict().allow_private("127.0.0.1"),
+        elsewhere,
+    ] {
         let answer = send(&network(policy), &url).await;
         assert_eq!(answer.unwrap_err(), TransportError::NotSent);
     }
@@ -176,8 +179,14 @@ async fn a_redirect_is_an_answer_and_not_followed() {
 
 #[tokio::test]
 async fn an_oversize_answer_is_unknown() {
-    let fits = format!("HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n{}", "x".repeat(64));
-    let over = format!("HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n{}", "x".repeat(65));
+    let fits = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: 64\r\n\r\n{}",
+        "x".repeat(64)
+    );
+    let over = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: 65\r\n\r\n{}",
+        "x".repeat(65)
+    );
     let (fits, _) = serve_answer(fits).await;
     let (over, _) = serve_answer(over).await;
     let network = network(loopback());
@@ -199,10 +208,20 @@ async fn a_103_a_private_address_is_never_dialled_unless_its_host_is_allowed() {
             .allow_plain_http("::1")
             .allow_private("elsewhere"),
     );
-    for host in ["127.0.0.1", "localhost", "[::1]", "0x7f.1", &number.to_string()] {
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::1]",
+        "0x7f.1",
+        &number.to_string(),
+    ] {
         for scheme in ["http", "https"] {
             let answer = send(&network, &format!("{scheme}://{host}:{port}/")).await;
-            assert_eq!(answer.unwrap_err(), TransportError::NotSent, "{scheme} {host}");
+            assert_eq!(
+                answer.unwrap_err(),
+                TransportError::NotSent,
+                "{scheme} {host}"
+            );
         }
     }
     assert_eq!(accepted.load(Ordering::SeqCst), 0);
@@ -212,7 +231,10 @@ async fn a_103_a_private_address_is_never_dialled_unless_its_host_is_allowed() {
 async fn a_name_that_is_allowed_by_name_may_resolve_to_a_private_address() {
     let (address, _) = serve_answer(OK).await;
     let url = format!("http://localhost:{}/", address.port());
-    assert_eq!(send(&network(loopback()), &url).await.unwrap().status(), 200);
+    assert_eq!(
+        send(&network(loopback()), &url).await.unwrap().status(),
+        200
+    );
 }
 
 #[tokio::test]
