@@ -52,6 +52,11 @@ impl CreateOnce {
         &self.marker
     }
 
+    /// The instant from which on it is too late: nobody waits longer for a turn to send it.
+    pub fn not_after(&self) -> Instant {
+        self.not_after
+    }
+
     /// Past this instant the create must not be sent any more: the next holder may already have
     /// abandoned the intent.
     pub fn is_late(&self) -> bool {
