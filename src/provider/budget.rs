@@ -98,9 +98,9 @@ impl Budget {
     /// Waits for a turn, a slot and a token, in this order.
     pub async fn admit(&self, lane: Lane) -> Result<Permit, Paused> {
         let _turn = self.door.turn(lane).await;
+        self.open().await?;
         // The semaphore is never closed, so this is never `None`.
         let slot = self.in_flight.clone().acquire_owned().await.ok();
-        self.open().await?;
         self.token().await;
         self.open().await?; // somebody else's 429 may have come meanwhile
         Ok(Permit {

@@ -1,12 +1,12 @@
 //! Every request to a provider goes through here: it waits for its turn in the connection's budget, is sent
 //! once, and if the answer asks for patience the whole connection has it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     ProviderError,
@@ -29,59 +29,114 @@ const LONGEST_DELTA: u64 = 1_000_000_000;
 /// "Try again now" is not what a limit means.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The way to one provider: its transport behind its budget.
-pub(super) struct Line {
+/// What is asked of a provider, in words that are the same for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A machine token is created.
+    MachineTokenCreate,
+    /// A machine token is deleted.
+    MachineTokenDelete,
+    /// Whether a value authenticates.
+    AuthCheck,
+}
+
+impl Operation {
+    /// As metrics, audit and the simulator call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MachineTokenCreate => "machineToken.create",
+            Self::MachineTokenDelete => "machineToken.delete",
+            Self::AuthCheck => "auth.check",
+        }
+    }
+}
+
+/// What a request came to, as far as it can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answered {
+    /// 2xx.
+    Ok,
+    /// Refused, in the provider's own shape.
+    Rejected,
+    /// 429.
+    Throttled,
+    /// Nothing that proves anything.
+    Ambiguous,
+    /// No byte left.
+    NotSent,
+}
+
+/// Who wants to know of every request that was tried. Those that were held back are none.
+pub trait Observe: Send + Sync {
+    /// Called once per request, when its answer is in.
+    fn observe(&self, operation: Operation, answered: Answered, took: Duration);
+}
+
+/// The way of one connection to its provider: its transport behind its budget. Cheap to clone.
+#[derive(Clone)]
+pub struct Line {
     transport: Arc<dyn Transport>,
     budget: Arc<Budget>,
-    own_shape: OwnShape,
+    observer: Option<Arc<dyn Observe>>,
+}
+
+/// One request, before it has its turn.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) lane: Lane,
+    pub(super) request: Request<Bytes>,
+    pub(super) own_shape: OwnShape,
 }
 
 impl Line {
-    pub(super) fn new(
-        transport: Arc<dyn Transport>,
-        budget: Arc<Budget>,
-        own_shape: OwnShape,
-    ) -> Self {
+    /// All of a connection's requests go through one budget.
+    pub fn new(transport: Arc<dyn Transport>, budget: Arc<Budget>) -> Self {
         Self {
             transport,
             budget,
-            own_shape,
+            observer: None,
         }
     }
 
+    /// Tells `observer` about every request.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Sends what creates nothing.
-    pub(super) async fn call(
-        &self,
-        lane: Lane,
-        request: Request<Bytes>,
-    ) -> Result<Bytes, ProviderError> {
-        let permit = self.budget.admit(lane).await;
+    pub(super) async fn call(&self, call: Call) -> Result<Bytes, ProviderError> {
+        let permit = self.budget.admit(call.lane).await;
         let permit = permit.map_err(|Paused { .. }| ProviderError::Throttled)?;
-        classify_call(self.exchange(permit, request).await, self.own_shape)
+        let own_shape = call.own_shape;
+        classify_call(self.exchange(permit, call).await, own_shape)
     }
 
     /// Sends a create, unless it is too late for it: the last look is after the wait and right before the
     /// sending, since in between the next holder may have abandoned the intent.
-    pub(super) async fn create(
-        &self,
-        lane: Lane,
-        create: CreateOnce,
-        request: Request<Bytes>,
-    ) -> Class {
-        match timeout_at(create.not_after(), self.budget.admit(lane)).await {
+    pub(super) async fn create(&self, create: CreateOnce, call: Call) -> Class {
+        let own_shape = call.own_shape;
+        match timeout_at(create.not_after(), self.budget.admit(call.lane)).await {
             Err(_) => Class::NotSent,
             Ok(Err(Paused { .. })) => Class::Rejected(StatusCode::TOO_MANY_REQUESTS.as_u16()),
             Ok(Ok(_)) if create.is_late() => Class::NotSent,
-            Ok(Ok(permit)) => classify_create(self.exchange(permit, request).await, self.own_shape),
+            Ok(Ok(permit)) => classify_create(self.exchange(permit, call).await, own_shape),
         }
     }
 
     async fn exchange(
         &self,
         permit: Permit,
-        request: Request<Bytes>,
+        call: Call,
     ) -> Result<Response<Bytes>, TransportError> {
-        let answer = self.transport.send(request).await?;
+        let begun = Instant::now();
+        let answer = self.transport.send(call.request).await;
+        if let Some(observer) = &self.observer {
+            let answered = answered(answer.as_ref(), call.own_shape);
+            observer.observe(call.operation, answered, begun.elapsed());
+        }
+        let answer = answer?;
         if answer.status() == StatusCode::TOO_MANY_REQUESTS {
             let asked = wait_asked_for(answer.headers(), self.budget.now());
             self.budget.throttled(&permit, asked);
@@ -89,6 +144,24 @@ impl Line {
             self.budget.served(&permit);
         }
         Ok(answer)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = f.debug_struct("Line");
+        line.field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+fn answered(answer: Result<&Response<Bytes>, &TransportError>, own_shape: OwnShape) -> Answered {
+    // A look at the answer as if it were a create's: of all calls, those are judged most strictly.
+    match classify_create(answer.cloned().map_err(|error| *error), own_shape) {
+        Class::Accepted(_) => Answered::Ok,
+        Class::Rejected(429) => Answered::Throttled,
+        Class::Rejected(_) => Answered::Rejected,
+        Class::Ambiguous => Answered::Ambiguous,
+        Class::NotSent => Answered::NotSent,
     }
 }
 

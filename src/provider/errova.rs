@@ -22,8 +22,8 @@ use super::{
     Request, Revoke, Unknown,
     admin::{AdminToken, bearer, is_token},
     answer::{Answer, Object},
-    budget::{Budget, Lane},
-    call::Line,
+    budget::Lane,
+    call::{Call, Line, Operation},
     capabilities::{Capabilities, ERROVA_MACHINE_TOKEN},
     endpoint::{Endpoint, UnsafeSegment},
     outcome::{Class, refusal},
@@ -35,7 +35,6 @@ use crate::{
         proof::{Condemned, CreateOnce, Stored},
     },
     secret_value::SecretValue,
-    transport::Transport,
 };
 
 /// Where the vendor serves the API, if a connection does not say otherwise.
@@ -84,7 +83,7 @@ struct Nothing {}
 /// The machine tokens of one organization, through one connection. Cheap to clone.
 #[derive(Clone)]
 pub struct Errova {
-    line: Arc<Line>,
+    line: Line,
     endpoint: Endpoint,
     organization: String,
     admin: Arc<AdminToken>,
@@ -100,12 +99,11 @@ impl Errova {
         endpoint: Endpoint,
         organization: &str,
         admin: AdminToken,
-        transport: Arc<dyn Transport>,
-        budget: Arc<Budget>,
+        line: Line,
     ) -> Result<Self, UnsafeSegment> {
         endpoint.at(&[organization])?;
         Ok(Self {
-            line: Arc::new(Line::new(transport, budget, own_shape)),
+            line,
             endpoint,
             organization: organization.to_owned(),
             admin: Arc::new(admin),
@@ -165,7 +163,8 @@ impl Errova {
         let Some(message) = self.create_request(&marker, request) else {
             return Outcome::Refused(Refusal::NotSent);
         };
-        match self.line.create(self.lane, create, message).await {
+        let call = call(Operation::MachineTokenCreate, self.lane, message);
+        match self.line.create(create, call).await {
             Class::NotSent => Outcome::Refused(Refusal::NotSent),
             Class::Rejected(status) => Outcome::Refused(refusal(status)),
             Class::Ambiguous => Outcome::Unknown(Unknown {
@@ -188,7 +187,8 @@ impl Errova {
         let request = self
             .request(Method::PATCH, &segments, authorization, Some(&Nothing {}))
             .ok_or(ProviderError::NotSent)?;
-        match self.line.call(lane, request).await {
+        let call = call(Operation::AuthCheck, lane, request);
+        match self.line.call(call).await {
             Err(ProviderError::Unauthenticated) => Ok(Probed::Refused),
             Ok(_) | Err(ProviderError::Forbidden | ProviderError::Rejected(_)) => {
                 Ok(Probed::Accepted)
@@ -212,7 +212,8 @@ impl Errova {
                 None::<&Nothing>,
             )
             .ok_or(ProviderError::NotSent)?;
-        match self.line.call(Lane::Revoke, request).await {
+        let call = call(Operation::MachineTokenDelete, Lane::Revoke, request);
+        match self.line.call(call).await {
             Ok(_) => Ok(Deleted::Now),
             Err(ProviderError::Rejected(404 | 410)) => Ok(Deleted::NotThere),
             Err(error) => Err(error),
@@ -277,6 +278,15 @@ impl fmt::Debug for Errova {
             .field("organization", &self.organization)
             .field("lane", &self.lane)
             .finish_non_exhaustive()
+    }
+}
+
+fn call(operation: Operation, lane: Lane, request: http::Request<Bytes>) -> Call {
+    Call {
+        operation,
+        lane,
+        request,
+        own_shape,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 pub mod admin;
 mod answer;
 pub mod budget;
-mod call;
+pub mod call;
 pub mod capabilities;
 pub mod endpoint;
 pub mod error;

@@ -19,8 +19,12 @@ use crate::{
         ids::Generation,
         marker::{InstanceId, Nonce, OwnerDigits},
     },
-    provider::endpoint::{HostRules, Origin},
-    transport::TransportError,
+    provider::{
+        budget::Budget,
+        call::{Answered, Observe},
+        endpoint::{HostRules, Origin},
+    },
+    transport::{Transport, TransportError},
 };
 
 type Reply = Result<Response<Bytes>, TransportError>;
@@ -61,8 +65,7 @@ fn over(transport: Arc<dyn Transport>) -> Errova {
         endpoint.unwrap(),
         "acme-inc",
         AdminToken::load(b"erv_admin").unwrap(),
-        transport,
-        budget(),
+        Line::new(transport, budget()),
     )
     .unwrap()
 }
@@ -452,8 +455,7 @@ fn an_organization_that_cannot_stand_in_a_path_is_refused() {
             errova.endpoint.clone(),
             organization,
             AdminToken::load(b"erv_admin").unwrap(),
-            Arc::new(Scripted(Arc::default())),
-            budget(),
+            errova.line.clone(),
         );
         assert!(refused.is_err(), "{organization}");
     }
@@ -468,4 +470,38 @@ async fn no_value_can_be_printed() {
         !printed.contains("canary") && !printed.contains("erv_admin"),
         "{printed}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_observed_once() {
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(&'static str, Answered)>>);
+    impl Observe for Seen {
+        fn observe(&self, operation: Operation, answered: Answered, _: Duration) {
+            self.0.lock().unwrap().push((operation.as_str(), answered));
+        }
+    }
+    let (mut errova, _) = scripted([
+        reply(201, ""),
+        reply(401, OWN),
+        reply(404, "<html>"),
+        Err(TransportError::NotSent),
+        reply(429, OWN),
+    ]);
+    let seen = Arc::new(Seen::default());
+    errova.line = errova.line.observed_by(seen.clone());
+    errova.issue(create(), &wish()).await;
+    let _ = errova.probe(&stored("erv_new")).await;
+    let _ = errova.revoke(&condemned()).await;
+    let _ = errova.authenticate().await;
+    let _ = errova.authenticate().await;
+    let _ = errova.authenticate().await; // held back, so no request
+    let expected = [
+        ("machineToken.create", Answered::Ok),
+        ("auth.check", Answered::Rejected),
+        ("machineToken.delete", Answered::Ambiguous),
+        ("auth.check", Answered::NotSent),
+        ("auth.check", Answered::Throttled),
+    ];
+    assert_eq!(*seen.0.lock().unwrap(), expected);
 }
