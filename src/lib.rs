@@ -10,6 +10,7 @@ pub mod plan;
 pub mod provider;
 pub mod sandbox;
 pub mod secret_value;
+pub mod settings;
 pub mod simulator;
 pub mod target;
 pub mod telemetry;

@@ -86,7 +86,7 @@ pub async fn serve(
         sleep(FAREWELL).await;
     };
     tokio::select! {
-        served = server => served,
+        ended = server => ended,
         () = farewell => Ok(()),
     }
 }
