@@ -96,7 +96,7 @@ impl Settings {
             settings.allow_host = ?self.allow_hosts,
             settings.allow_plain_http = ?self.allow_plain_http,
             settings.concurrency = self.concurrency,
-            settings.deletion_timeout = %self.deletion_timeout,
+            settings.deletion_timeout = format!("{:#}", self.deletion_timeout),
             settings.admin_address = %self.admin_address,
             settings.proxy = self.proxy.as_ref().map(tracing::field::display),
             settings.per_resource_metrics = self.per_resource_metrics,
