@@ -399,3 +399,11 @@ fn the_provider_of_a_connection_cannot_change() {
         "{answers:?}"
     );
 }
+
+#[test]
+fn the_chart_has_the_version_of_the_package() {
+    let chart = fs::read_to_string(path("charts/handover/Chart.yaml")).unwrap();
+    let chart: Vec<Value> = yaml::read_all(&chart).unwrap();
+    assert_eq!(chart[0]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart[0]["appVersion"], env!("CARGO_PKG_VERSION"));
+}
