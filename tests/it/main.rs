@@ -2,4 +2,6 @@
 
 mod support; // the in-process API server and the worlds around it
 
-mod manifests; // generated files, the chart's copies, examples, CEL rules
+mod borders; // who may know whom
+mod examples; // the manifests users start from
+mod manifests; // generated definitions, the chart's copies, CEL rules
