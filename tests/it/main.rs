@@ -3,5 +3,4 @@
 mod support; // the in-process API server and the worlds around it
 
 mod borders; // who may know whom
-mod examples; // the manifests users start from
-mod manifests; // generated definitions, the chart's copies, CEL rules
+mod manifests; // generated definitions, the chart's copies, CEL rules, examples

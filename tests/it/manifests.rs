@@ -19,13 +19,15 @@ use kube::core::cel::Validator;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+mod examples; // the manifests that users start from
+
 /// Where a generated file is, below the package.
-pub(crate) fn path(name: &str) -> PathBuf {
+fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// Compares a stored file with what the code generates, or stores it when asked to.
-pub(crate) fn assert_current(name: &str, generated: &str) {
+fn assert_current(name: &str, generated: &str) {
     #[expect(clippy::disallowed_methods, reason = "the switch of this test")]
     let update = env::var("UPDATE_GENERATED").is_ok();
     if update {
@@ -40,7 +42,7 @@ pub(crate) fn assert_current(name: &str, generated: &str) {
 }
 
 /// The schema of the kind of an object.
-pub(crate) fn schema_of(object: &Value) -> Value {
+fn schema_of(object: &Value) -> Value {
     let kind = object["kind"].as_str().unwrap();
     let crd = api::crds()
         .into_iter()
@@ -117,7 +119,7 @@ fn connection(kind: &str, change: &Value) -> Value {
 }
 
 /// No rule answers, the operator agrees, and its types lose nothing of the spec.
-pub(crate) fn assert_accepted(object: &Value) {
+fn assert_accepted(object: &Value) {
     assert_eq!(cel_messages(object, None), [""; 0], "{object}");
     assert_eq!(twin(object), (Ok(()), object["spec"].clone()));
 }

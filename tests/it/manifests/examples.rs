@@ -13,7 +13,7 @@ use std::{collections::BTreeSet, fs};
 use handover::{api, yaml};
 use serde_json::{Value, json};
 
-use super::manifests::{assert_accepted, assert_current, path, schema_of};
+use super::{assert_accepted, assert_current, path, schema_of};
 
 /// How wide comments are.
 const WIDTH: usize = 100;
