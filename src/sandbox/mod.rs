@@ -1,1 +1,5 @@
 //! A real control plane on loopback, and the story that is told on it.
+
+pub mod assets;
+pub mod progress;
+pub mod settings;
