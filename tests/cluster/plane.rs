@@ -1,5 +1,7 @@
 //! One control plane for all tests of this binary, and a namespace for each.
 
+use std::{sync::LazyLock, time::Duration};
+
 use handover::sandbox::{
     assets::Assets,
     control_plane::{ADMIN, ControlPlane, ControlPlaneError, Identity, Options},
@@ -30,9 +32,12 @@ pub(crate) fn is_off() -> bool {
 }
 
 /// The binaries, by the settings of this environment.
-pub(crate) fn assets() -> Assets {
-    let settings = Settings::from_environment().expect("the environment can be read");
-    Assets::new(settings, Progress::stderr())
+pub(crate) fn assets() -> &'static Assets {
+    static ASSETS: LazyLock<Assets> = LazyLock::new(|| {
+        let settings = Settings::from_environment().expect("the environment can be read");
+        Assets::new(settings, Progress::stderr())
+    });
+    &ASSETS
 }
 
 /// The control plane that is shared. It ends with this process. A failure is shared as well, so that
@@ -49,7 +54,7 @@ pub(crate) async fn plane() -> &'static ControlPlane {
             controller_manager: true,
             ..Options::default()
         };
-        ControlPlane::start(&assets(), options, Progress::stderr()).await
+        ControlPlane::start(assets(), options, Progress::stderr()).await
     });
     match started.await {
         Ok(plane) => plane,
@@ -71,6 +76,20 @@ pub(crate) async fn namespace() -> (Client, String) {
     let made = namespaces.create(&PostParams::default(), &wanted).await;
     let name = made.expect("an admin may create a namespace").metadata.name;
     (client, name.expect("the server chose a name"))
+}
+
+/// Waits for what another process is about to do; `what` is a sentence for the failure.
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let poll = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let patience = Duration::from_secs(60);
+    assert!(
+        tokio::time::timeout(patience, poll).await.is_ok(),
+        "after {patience:?}, not so: {what}"
+    );
 }
 
 /// The whole chain: the reason stands at its end.

@@ -12,9 +12,10 @@ use serde_json::json;
 use super::{ADMIN, certificates::Certificates, identity::Credentials, process::Program};
 use crate::sandbox::assets::Tool;
 
-/// What a cluster does for objects without nodes.
-const CONTROLLERS: &str =
-    "garbagecollector,namespace,deployment,replicaset,serviceaccount,serviceaccount-token";
+/// What a cluster does for objects without nodes. Without the aggregation, the roles `admin`, `edit` and
+/// `view` would be empty.
+const CONTROLLERS: &str = "garbagecollector,namespace,deployment,replicaset,serviceaccount,\
+                           serviceaccount-token,clusterrole-aggregation";
 
 /// Ports that were free a moment ago.
 #[derive(Debug, Clone, Copy)]
