@@ -22,15 +22,15 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use self::{build::BuildError, cache::Cache, envtest::EnvtestError};
-use super::{
-    progress::Progress,
-    settings::{KubernetesVersion, Settings},
-};
+use self::{cache::Cache, envtest::EnvtestError, error::Chain};
+use super::{progress::Progress, settings::Settings};
 
 mod build;
 mod cache;
 mod envtest;
+mod error;
+
+pub use self::error::{AssetsError, Unobtainable};
 
 /// A binary that the sandbox or a test can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,36 +67,6 @@ enum Origin {
     Cache,
     Download,
     Build,
-}
-
-/// Why a binary is not to be had.
-#[derive(Debug, thiserror::Error)]
-pub enum AssetsError {
-    /// Nothing says where the cache is.
-    #[error("no folder for a cache: set HANDOVER_CACHE, XDG_CACHE_HOME or HOME")]
-    NoCache,
-    /// The cache cannot be read or written.
-    #[error("could not use the cache {folder}")]
-    Cache {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// None of the four ways has it.
-    #[error("{0}")]
-    Unobtainable(Box<Unobtainable>),
-}
-
-/// One sentence for each of the four ways.
-#[derive(Debug)]
-pub struct Unobtainable {
-    tool: Tool,
-    version: KubernetesVersion,
-    kubebuilder: Option<PathBuf>,
-    cache: PathBuf,
-    download: Option<Arc<EnvtestError>>,
-    build: BuildError,
 }
 
 // === impl Tool ===
@@ -283,43 +253,5 @@ impl Assets {
     }
 }
 
-// === impl Unobtainable ===
-
-impl fmt::Display for Unobtainable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, version, .. } = self;
-        writeln!(
-            f,
-            "no {tool} for Kubernetes {version}; there are four ways to get one:"
-        )?;
-        match &self.kubebuilder {
-            Some(folder) => writeln!(f, "  1. KUBEBUILDER_ASSETS={}: not there", folder.display())?,
-            None => writeln!(f, "  1. KUBEBUILDER_ASSETS, a folder that has it: not set")?,
-        }
-        writeln!(f, "  2. the cache {}: not there", self.cache.display())?;
-        match &self.download {
-            Some(error) => writeln!(f, "  3. the envtest archive: {}", Chain(&**error))?,
-            None => writeln!(f, "  3. the envtest archive: does not contain it")?,
-        }
-        write!(
-            f,
-            "  4. a build with Go 1.26 or newer: {}",
-            Chain(&self.build)
-        )
-    }
-}
-
-/// An error and its causes in one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

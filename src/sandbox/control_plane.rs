@@ -35,20 +35,26 @@ use tokio::time::{Instant, sleep};
 use self::{
     certificates::Certificates,
     identity::Credentials,
-    process::{Process, Program, Signal},
+    process::{Process, Program},
     programs::{Layout, Ports},
 };
 use super::{
-    assets::{Assets, AssetsError, Tool},
+    assets::{Assets, Tool},
     progress::Progress,
 };
 
 mod certificates;
+mod error;
 mod identity;
+mod outage;
 mod process;
 mod programs;
+mod tools;
 
-pub use self::identity::{ADMIN, Identity};
+pub use self::{
+    error::ControlPlaneError,
+    identity::{ADMIN, Identity},
+};
 
 /// A port that was free a moment ago may be taken; then everything is tried on new ones.
 const ATTEMPTS: u32 = 3;
@@ -78,81 +84,6 @@ pub struct ControlPlane {
     certificates: Certificates,
     identities: BTreeMap<String, Credentials>,
     assets: Assets,
-}
-
-/// Why there is no control plane, or why it did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlPlaneError {
-    /// A binary is missing.
-    #[error("could not get the binaries of the control plane")]
-    Assets(#[source] AssetsError),
-    /// A certificate could not be made.
-    #[error("could not make the certificates")]
-    Certificates(#[source] rcgen::Error),
-    /// The folder could not be filled.
-    #[error("could not write {path}")]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// No free port.
-    #[error("could not get a port from the kernel")]
-    Port(#[source] io::Error),
-    /// A process could not be started.
-    #[error("could not start {tool}")]
-    Spawn {
-        /// Which one.
-        tool: Tool,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A process ended that should have stayed.
-    #[error("{tool} ended by itself; its log {log} ends with:\n{tail}")]
-    Ended {
-        /// Which one.
-        tool: Tool,
-        /// Its log, which is kept.
-        log: PathBuf,
-        /// The last lines.
-        tail: String,
-    },
-    /// A process runs and is of no use.
-    #[error("{tool} was not ready after {} s; its log {log} ends with:\n{tail}", PATIENCE.as_secs())]
-    NotReady {
-        /// Which one.
-        tool: Tool,
-        /// Its log, which is kept.
-        log: PathBuf,
-        /// The last lines.
-        tail: String,
-    },
-    /// A process is not part of this plane.
-    #[error("{0} was not started")]
-    NotStarted(Tool),
-    /// A process could not be reached by a signal.
-    #[error("could not send a signal to {tool}")]
-    Signal {
-        /// Which one.
-        tool: Tool,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Nobody of that name was in [`Options::identities`].
-    #[error("this control plane knows no identity {0:?}")]
-    UnknownIdentity(String),
-    /// A client could not be built.
-    #[error("could not build a client")]
-    Client(#[source] kube::Error),
-    /// A command line tool reported a failure.
-    #[error("{tool} failed: {stderr}")]
-    Command {
-        /// Which one.
-        tool: Tool,
-        /// What it said.
-        stderr: String,
-    },
 }
 
 // === impl ControlPlane ===
@@ -340,98 +271,6 @@ impl ControlPlane {
             .ok_or(ControlPlaneError::NotStarted(tool))?;
         Ok(process.pid())
     }
-
-    /// Makes a process hang: connections stay open and nobody answers.
-    pub fn pause(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
-        self.signal(tool, Signal::Stop)
-    }
-
-    /// Lets a paused process go on.
-    pub fn resume(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
-        self.signal(tool, Signal::Continue)
-    }
-
-    /// Ends a process at once; connections break.
-    pub fn kill(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
-        self.process(tool)?.end();
-        Ok(())
-    }
-
-    /// Ends a process if it runs, starts it again with its data and address, and waits for it.
-    pub async fn restart(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
-        let process = self.process(tool)?;
-        process.end();
-        let program = process.program().clone();
-        self.spawn(tool, program)?;
-        self.wait_until_ready(tool).await
-    }
-
-    fn signal(&mut self, tool: Tool, signal: Signal) -> Result<(), ControlPlaneError> {
-        let sent = self.process(tool)?.signal(signal);
-        sent.map_err(|source| ControlPlaneError::Signal { tool, source })
-    }
-
-    fn process(&mut self, tool: Tool) -> Result<&mut Process, ControlPlaneError> {
-        self.processes
-            .get_mut(&tool)
-            .ok_or(ControlPlaneError::NotStarted(tool))
-    }
-
-    /// A command line tool that acts as `identity` and touches nothing in the home of the user.
-    pub async fn command(
-        &self,
-        tool: Tool,
-        identity: &str,
-    ) -> Result<tokio::process::Command, ControlPlaneError> {
-        let binary = self
-            .assets
-            .path(tool)
-            .await
-            .map_err(ControlPlaneError::Assets)?;
-        let mut command = tokio::process::Command::new(binary);
-        command
-            .env("KUBECONFIG", self.kubeconfig(identity)?)
-            .env("HOME", self.folder())
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true);
-        Ok(command)
-    }
-
-    /// Runs kubectl as `identity` and returns what it printed.
-    pub async fn kubectl(
-        &self,
-        identity: &str,
-        arguments: &[&str],
-    ) -> Result<String, ControlPlaneError> {
-        self.run(Tool::Kubectl, identity, arguments).await
-    }
-
-    /// Runs Helm as `identity` and returns what it printed.
-    pub async fn helm(
-        &self,
-        identity: &str,
-        arguments: &[&str],
-    ) -> Result<String, ControlPlaneError> {
-        self.run(Tool::Helm, identity, arguments).await
-    }
-
-    async fn run(
-        &self,
-        tool: Tool,
-        identity: &str,
-        arguments: &[&str],
-    ) -> Result<String, ControlPlaneError> {
-        let mut command = self.command(tool, identity).await?;
-        let output = command.args(arguments).output().await;
-        let output = output.map_err(|source| ControlPlaneError::Spawn { tool, source })?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let stderr = String::from_utf8_lossy(&output.stderr)
-            .trim_end()
-            .to_owned();
-        Err(ControlPlaneError::Command { tool, stderr })
-    }
 }
 
 impl fmt::Debug for ControlPlane {
@@ -441,14 +280,6 @@ impl fmt::Debug for ControlPlane {
             .field("url", self.url())
             .field("folder", &self.folder())
             .finish_non_exhaustive()
-    }
-}
-
-// === impl ControlPlaneError ===
-
-impl ControlPlaneError {
-    fn is_port_taken(&self) -> bool {
-        matches!(self, Self::Ended { tail, .. } if tail.contains("address already in use"))
     }
 }
 

@@ -21,7 +21,9 @@ pub(super) enum BuildError {
     #[error("{0} is not there: run from the checkout that this program was built in")]
     NoModule(PathBuf),
     /// No folder in `tools/` is about this version.
-    #[error("{folder} does not pin Kubernetes {version}: run tools/kubernetes/update.sh {version}")]
+    #[error(
+        "{folder} does not pin Kubernetes {version}: run tools/kubernetes/update.sh {version} beside"
+    )]
     NotPinned {
         /// The module that was looked at.
         folder: PathBuf,
@@ -146,6 +148,6 @@ mod tests {
         let version = "1.2.3".parse().unwrap();
         let error = module(Tool::Kubectl, &version).unwrap_err();
         assert!(matches!(error, BuildError::NotPinned { .. }));
-        assert!(error.to_string().contains("update.sh 1.2.3"));
+        assert!(error.to_string().contains("update.sh 1.2.3 beside"));
     }
 }

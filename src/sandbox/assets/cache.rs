@@ -71,7 +71,7 @@ impl Cache {
         };
         let file = open().map_err(|source| self.error(source))?;
         if !self.try_lock(&file)? {
-            let what = format!("waiting for another process that gets {tool} or its like");
+            let what = format!("waiting for {tool}: another process is filling the cache");
             progress.during(what, self.poll_lock(&file)).await?;
         }
         self.sweep();

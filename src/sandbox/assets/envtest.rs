@@ -193,4 +193,4 @@ fn extract<R: Read>(entry: &mut Entry<'_, R>, tool: Tool, path: &Path) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,11 @@
 //! The archive, served on loopback.
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode},
+    response::Redirect,
+    routing::get,
+};
 use flate2::{Compression, write::GzEncoder};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
@@ -157,26 +162,36 @@ fn sum(bytes: &[u8]) -> String {
 
 /// Downloads `archive` from a server of its own; the index has its sum unless another is given.
 async fn served(archive: &[u8], hash: Option<String>) -> Result<TempDir, EnvtestError> {
-    let hash = hash.unwrap_or_else(|| sum(archive));
-    let body = archive.to_vec();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let name = format!("envtest-v1.36.3-{}.tar.gz", platform());
-    let index = format!(
-        "releases:\n  v1.36.3:\n    {name}:\n      hash: {hash}\n      selfLink: http://{address}/archive\n"
-    );
-    let router = Router::new()
-        .route("/index", get(index))
-        .route(
-            "/archive",
-            get(|| async { axum::response::Redirect::temporary("/elsewhere") }),
-        )
-        .route("/elsewhere", get(|| async { body }));
-    tokio::spawn(async { axum::serve(listener, router).await });
+    let address = publish(archive, hash).await;
     let folder = tempfile::tempdir().unwrap();
     download(&settings(&address), folder.path())
         .await
         .map(|()| folder)
+}
+
+/// A server with an index and an archive behind a redirect, as GitHub has it.
+async fn publish(archive: &[u8], hash: Option<String>) -> String {
+    let hash = hash.unwrap_or_else(|| sum(archive));
+    let body = archive.to_vec();
+    let name = format!("envtest-v1.36.3-{}.tar.gz", platform());
+    let index = move |headers: HeaderMap| async move {
+        let host = headers["host"].to_str().unwrap().to_owned();
+        let link = format!("http://{host}/archive");
+        format!("releases: {{ v1.36.3: {{ {name}: {{ hash: {hash}, selfLink: \"{link}\" }} }} }}")
+    };
+    let router = Router::new()
+        .route("/index", get(index))
+        .route(
+            "/archive",
+            get(|| async { Redirect::temporary("/elsewhere") }),
+        )
+        .route("/elsewhere", get(|| async { body }));
+    serve(router).await
+}
+
+/// The settings under which a good archive is found.
+pub(in crate::sandbox::assets) async fn published() -> Settings {
+    settings(&publish(&archive(&good()), None).await)
 }
 
 async fn serve(router: Router) -> String {
