@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
+mod chart; // rendered by a real Helm, taken by a real API server
 #[path = "../contract/mod.rs"]
 mod contract; // what Handover relies on of an API server, shared with tests/it
 mod control_plane; // the sandbox's own control plane: identities, outages, the end of processes
