@@ -48,7 +48,7 @@ const SECRET_WRITERS: &[&str] = &["ledger/store.rs", "target/store.rs", "instanc
 /// The rooms that never ship: they may use everything, and nothing but each other may use them.
 const UNSHIPPED: &[&str] = &["simulator", "sandbox"];
 
-/// Every source file, by its path below `src`.
+/// Every source file that ships, by its path below `src`.
 fn sources() -> Vec<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![src.clone()];
@@ -69,7 +69,32 @@ fn sources() -> Vec<(String, String)> {
             }
         }
     }
+    let tests: Vec<String> = sources
+        .iter()
+        .flat_map(|(file, source)| test_modules(file, source))
+        .collect();
+    sources.retain(|(file, _)| !tests.iter().any(|test| is_below_module(file, test)));
     sources
+}
+
+/// The modules that a file declares for tests only and keeps elsewhere, as paths without `.rs`.
+fn test_modules(file: &str, source: &str) -> Vec<String> {
+    let folder = match file.rsplit_once('/') {
+        Some((folder, "mod.rs")) => format!("{folder}/"),
+        None if matches!(file, "lib.rs" | "main.rs") => String::new(),
+        _ => format!("{}/", file.trim_end_matches(".rs")),
+    };
+    let declared = source.split("#[cfg(test)]\n").skip(1).filter_map(|after| {
+        let (declaration, _) = after.split_once(';')?;
+        let (_, name) = declaration.split_once("mod ")?;
+        (!name.contains(['{', ' '])).then(|| format!("{folder}{name}"))
+    });
+    declared.collect()
+}
+
+fn is_below_module(file: &str, module: &str) -> bool {
+    file.strip_prefix(module)
+        .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 /// The code of a file: no comments, no tests, every `use` at the start of its line.
@@ -255,6 +280,28 @@ fn every_crossing_that_would_matter_is_seen() {
     ] {
         assert!(!crossings(file, source).is_empty(), "{file}: {source}");
     }
+}
+
+#[test]
+fn a_test_module_is_found_where_it_is_declared() {
+    let source = "#[cfg(test)]\nmod contract;\n#[cfg(test)]\nmod tests {\n use super::*;\n}";
+    assert_eq!(
+        test_modules("provider/errova.rs", source),
+        ["provider/errova/contract"]
+    );
+    assert_eq!(
+        test_modules("provider/mod.rs", source),
+        ["provider/contract"]
+    );
+    assert_eq!(test_modules("lib.rs", source), ["contract"]);
+    assert!(is_below_module(
+        "provider/contract/faults.rs",
+        "provider/contract"
+    ));
+    assert!(!is_below_module(
+        "provider/contracts.rs",
+        "provider/contract"
+    ));
 }
 
 #[test]
