@@ -18,7 +18,7 @@ use super::{Invalid, span::Span};
 #[serde(rename_all = "camelCase")]
 pub struct AccessRule {
     /// The namespaces this rule admits: exactly one of `names`, `selector`, `all: true`. Required on a
-    /// ClusterConnection, refused on a Connection, which serves its own namespace only.
+    /// `ClusterConnection`, refused on a Connection, which serves its own namespace only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<Namespaces>,
 
@@ -295,10 +295,10 @@ mod tests {
         )
     }
 
-    fn lifetime(max: Option<&str>) -> Result<Grant, Denied> {
-        Ok(Grant {
+    fn granted(max: Option<&str>) -> Grant {
+        Grant {
             max_lifetime: max.map(|text| Span::parse(text).unwrap()),
-        })
+        }
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         ] {
             let answer = ask(&rules, true, web, &[], None);
             let expected = if admitted {
-                lifetime(None)
+                Ok(granted(None))
             } else {
                 Err(Denied::NotAdmitted)
             };
@@ -362,11 +362,11 @@ mod tests {
         );
         assert_eq!(
             ask(&rules, true, ("db", ""), &["org.admin"], None),
-            lifetime(None)
+            Ok(granted(None))
         );
         assert_eq!(
             ask(&rules, true, ("web", ""), &["org.read"], None),
-            lifetime(Some("30d"))
+            Ok(granted(Some("30d")))
         );
     }
 
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(ask(&rules, true, ("web", ""), &["org.read"], None), scope);
         assert_eq!(
             ask(&rules, true, ("web", ""), &[], Some("720h")),
-            lifetime(Some("30d"))
+            Ok(granted(Some("30d")))
         );
         let longer = Err(Denied::Lifetime {
             wanted: Span::parse("721h").unwrap(),
@@ -392,12 +392,12 @@ mod tests {
         let web = ("web", "");
         assert_eq!(
             ask(&json!([]), false, web, &["org.admin"], Some("999d")),
-            lifetime(None)
+            Ok(granted(None))
         );
         let rules = json!([{"scopes": ["org.read"], "maxLifetime": "90d"}]);
         assert_eq!(
             ask(&rules, false, web, &["org.read"], None),
-            lifetime(Some("90d"))
+            Ok(granted(Some("90d")))
         );
         assert!(matches!(
             ask(&rules, false, web, &["org.admin"], None),

@@ -29,16 +29,17 @@ pub(super) fn at_most(field: &str, ceiling: u32) -> String {
     )
 }
 
-/// `shorter` is less than `longer`; an absent `longer` is no bound, an absent `shorter` counts as one
-/// hour, the default of `overlap`. Each is its path, with the optional objects above the leaf.
-pub(super) fn shorter(shorter: &str, longer: &str) -> String {
+/// `shorter` is less than `longer`; an absent `longer` is no bound. `absent` is what an absent `shorter`
+/// counts as, in seconds; without it there is nothing to compare. Both are paths below `self`.
+pub(super) fn shorter(shorter: &str, longer: &str, absent: Option<u32>) -> String {
+    let short = seconds(shorter);
+    let long = seconds(longer);
+    let otherwise = absent.map_or("true".to_owned(), |absent| format!("{absent} < {long}"));
     format!(
         "!({has_longer}) || !{longer}.matches('{PATTERN}') || \
-         ({has_shorter} ? !{shorter}.matches('{PATTERN}') || {short} < {long} : 3600 < {long})",
+         ({has_shorter} ? !{shorter}.matches('{PATTERN}') || {short} < {long} : {otherwise})",
         has_longer = present(longer),
         has_shorter = present(shorter),
-        short = seconds(shorter),
-        long = seconds(longer),
     )
 }
 

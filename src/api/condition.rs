@@ -78,11 +78,15 @@ pub struct Finding {
 
 /// Puts a finding among the conditions. `lastTransitionTime` moves only if the status does.
 pub fn set(conditions: &mut Vec<Condition>, finding: Finding, now: Timestamp) {
+    let mut message = finding.message;
+    if let Some((cut, _)) = message.char_indices().nth(MESSAGE_MAX) {
+        message.truncate(cut);
+    }
     let mut next = Condition {
         type_: finding.about.as_str().to_owned(),
         status: finding.status.as_str().to_owned(),
         reason: finding.reason.as_str().to_owned(),
-        message: finding.message.chars().take(MESSAGE_MAX).collect(),
+        message,
         observed_generation: finding.generation,
         last_transition_time: Time(now),
     };

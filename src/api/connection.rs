@@ -27,7 +27,6 @@ const TIMEOUT_CEILING: Duration = Duration::from_secs(60);
 
 /// The spec of a `ClusterConnection`.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "handover.dev",
     version = "v1alpha1",
@@ -65,7 +64,6 @@ pub struct ClusterConnectionSpec {
 
 /// The spec of a `Connection`.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "handover.dev",
     version = "v1alpha1",
@@ -317,10 +315,10 @@ impl ConnectionSettings {
         if let Some(url) = &self.url {
             validate_url(url)?;
         }
-        if self.timeout() > TIMEOUT_CEILING {
-            let seconds = self.timeout().as_secs();
+        let timeout = self.requests.as_ref().and_then(|r| r.timeout.as_ref());
+        if let Some(timeout) = timeout.filter(|t| t.duration() > TIMEOUT_CEILING) {
             let message = format!(
-                "requests.timeout ({seconds}s) is above the ceiling of 60s: write 60s or less"
+                "requests.timeout ({timeout}) is above the ceiling of 60s: write 60s or less"
             );
             return Err(Invalid::new("spec.requests.timeout", message));
         }

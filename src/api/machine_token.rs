@@ -18,7 +18,6 @@ use super::{
 
 /// The spec of a `MachineToken`.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(test, kube(cel))]
 #[kube(
     group = "handover.dev",
     version = "v1alpha1",
@@ -52,12 +51,12 @@ use super::{
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(cel::shorter("self.rotation.every", "self.expiresAfter"))
+    validation = Rule::new(cel::shorter("self.rotation.every", "self.expiresAfter", None))
         .message(Message::Expression(
             "'rotation.every (' + self.rotation.every + ') must be shorter than expiresAfter (' \
              + self.expiresAfter + '): write a shorter every or a longer expiresAfter'".into()
         )),
-    validation = Rule::new(cel::shorter("self.rotation.overlap", "self.expiresAfter"))
+    validation = Rule::new(cel::shorter("self.rotation.overlap", "self.expiresAfter", Some(3_600)))
         .message(Message::Expression(
             "'rotation.overlap (' + (has(self.rotation) && has(self.rotation.overlap) ? \
              self.rotation.overlap : '1h, the default') + ') must be shorter than expiresAfter (' \
@@ -100,7 +99,8 @@ pub struct MachineTokenSpec {
 
     /// What happens to the token when the resource is deleted. `Revoke` (the default): it is revoked,
     /// and the Secret deleted. `Retain`: token and Secret stay, and are no longer looked after.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DeletionPolicy")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
 
@@ -110,7 +110,8 @@ pub struct MachineTokenSpec {
 #[schemars(inline)]
 pub struct ConnectionRef {
     /// `Connection` (the default): one of this namespace. `ClusterConnection`: one of the platform team.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ConnectionKind")]
     pub kind: Option<ConnectionKind>,
     /// Its name.
     #[schemars(length(min = 1, max = 253), regex(pattern = DNS_SUBDOMAIN))]

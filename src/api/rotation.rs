@@ -23,7 +23,7 @@ const OVERLAP_FLOOR: Duration = Duration::from_secs(300);
 #[x_kube(
     validation = Rule::new("!(has(self.every) && has(self.schedule))").message(EVERY_OR_SCHEDULE),
     validation = Rule::new("!has(self.timeZone) || has(self.schedule)").message(ZONE_NEEDS_SCHEDULE),
-    validation = Rule::new(cel::shorter("self.overlap", "self.every")).message(Message::Expression(
+    validation = Rule::new(cel::shorter("self.overlap", "self.every", Some(3_600))).message(Message::Expression(
         "'rotation.overlap (' + (has(self.overlap) ? self.overlap : '1h, the default') \
          + ') must be shorter than rotation.every (' + self.every + '): write a shorter overlap'"
             .into()
@@ -75,7 +75,8 @@ pub struct Rotation {
 
     /// Whether a credential that expires is replaced in time. `Renew` (the default): after two thirds
     /// of its life. `Never`: it is left to expire.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BeforeExpiry")]
     pub before_expiry: Option<BeforeExpiry>,
 }
 

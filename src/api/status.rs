@@ -34,7 +34,8 @@ pub struct Credential {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Moment>,
     /// Who ends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ExpiryBy")]
     pub expiry_by: Option<ExpiryBy>,
     /// When it is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -56,7 +56,7 @@ pub struct SecretTemplate {
     ))]
     pub type_: Option<String>,
 
-    /// The keys of the Secret and the value each holds, such as `{ERRORS_TOKEN: token}`; only these are
+    /// The keys of the Secret and the value each holds, such as `{ERROVA_TOKEN: token}`; only these are
     /// written. Values: `token`, `id` (of the credential), `expiresAt` (if it expires). Default: every
     /// value under its own name.
     #[serde(skip_serializing_if = "Option::is_none")]
