@@ -1,14 +1,14 @@
 //! The credentials of one provider, living and dead, and what is true of them.
 //!
 //! Nothing is ever removed: a revoked credential keeps its times, so that a stale listing and the
-//! truth can both be told from the same list. All times are the servers'.
+//! truth can both be told from the same list. Expiries are by the servers' clock, all other times true.
 
 use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{operation::Provider, values::Digest};
+use super::{clock::Moment, operation::Provider, values::Digest};
 use crate::secret_value::SecretValue;
 
 /// What a credential is for.
@@ -54,7 +54,7 @@ pub struct Truth {
     pub created: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it expires.
+    /// When it expires, by the servers' clock.
     pub expires_at: Option<Timestamp>,
     /// The digest of its newest value.
     pub value: Option<Digest>,
@@ -104,16 +104,16 @@ impl Credential {
         self.revoked.is_none()
     }
 
-    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+    pub(super) fn is_expired(&self, now: Moment) -> bool {
         self.expires_at
-            .is_some_and(|at| after(at, self.expiry_lag) <= now)
+            .is_some_and(|at| after(at, self.expiry_lag) <= now.server)
     }
 
     /// The values that are accepted now.
-    pub(super) fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &Value> {
+    pub(super) fn accepted(&self, now: Moment) -> impl Iterator<Item = &Value> {
         self.values
             .iter()
-            .filter(move |value| !self.is_expired(now) && value.accepted(now))
+            .filter(move |value| !self.is_expired(now) && value.accepted(now.truth))
     }
 
     fn existed(&self, at: Timestamp) -> bool {
@@ -166,7 +166,7 @@ impl Credentials {
     }
 
     /// Whose value this is, if it is accepted now.
-    pub(super) fn holder(&self, value: &str, now: Timestamp) -> Option<&Credential> {
+    pub(super) fn holder(&self, value: &str, now: Moment) -> Option<&Credential> {
         let credential = &self.list[*self.by_value.get(&Digest::of(value))?];
         credential
             .accepted(now)
@@ -238,7 +238,7 @@ impl Credentials {
     }
 
     /// What is true now.
-    pub(super) fn truth(&self, provider: Provider, now: Timestamp) -> Vec<Truth> {
+    pub(super) fn truth(&self, provider: Provider, now: Moment) -> Vec<Truth> {
         let tell = |credential: &Credential| Truth {
             provider,
             kind: credential.kind,

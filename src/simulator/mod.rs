@@ -70,6 +70,8 @@ mod operation;
 mod refusal;
 mod reply;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod values;
 
 /// The organization that every simulator starts with.
@@ -141,28 +143,28 @@ impl Simulator {
 
     /// An `org.admin` machine token with a value of the caller's choice. Says its id.
     pub fn seed_admin(&self, value: SecretValue) -> String {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_admin(value, now, &mut state.generator)
     }
 
     /// An admin session, as a person's browser has it. Says the value of its cookie.
     pub fn seed_session(&self) -> SecretValue {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_session(now, &mut state.generator)
     }
 
     /// A machine token that somebody else made, with any label. Says its id.
     pub fn seed_foreign(&self, label: &str) -> String {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_foreign(label, now, &mut state.generator)
     }
 
     /// What is true of every credential ever made, in the order of creation.
     pub fn truth(&self) -> Vec<Truth> {
-        let now = self.clock().server_now();
+        let now = self.clock().moment();
         self.state()
             .errova
             .credentials()
@@ -176,7 +178,7 @@ impl Simulator {
 
     /// Whether this value is accepted now.
     pub fn authenticates(&self, value: &str) -> bool {
-        let now = self.clock().server_now();
+        let now = self.clock().moment();
         self.state()
             .errova
             .credentials()

@@ -41,7 +41,7 @@ impl Errova {
             .ok_or(Denied::BAD_REQUEST)?;
         let kind = CredentialKind::DsnKey;
         let label = self.stored_label(&body, kind, &owner, circumstances)?;
-        let expires_at = self.expiry_in_create(&body, circumstances.now)?;
+        let expires_at = self.expiry_in_create(&body, circumstances.now.server)?;
         let public_key = circumstances.generator.value("pk_").expose().to_owned();
         let key = Credential {
             id: circumstances.generator.id("key_"),
@@ -49,7 +49,7 @@ impl Errova {
             owner,
             label,
             scopes: vec![key_type.to_owned()],
-            created: circumstances.now,
+            created: circumstances.now.truth,
             revoked: None,
             expires_at,
             expiry_lag: Duration::ZERO,
@@ -106,7 +106,7 @@ impl Errova {
         permitted: Permitted<'_>,
         circumstances: &mut Circumstances<'_>,
     ) -> Result<Reply, Denied> {
-        let now = circumstances.now;
+        let now = circumstances.now.server;
         let key = self.living_key(&permitted)?;
         let id = key.id.clone();
         let knobs = &self.knobs.key.expires_at;
@@ -154,7 +154,10 @@ impl Errova {
             public_key
         };
         let value = self.new_key_value(public_key, key_type, circumstances);
-        let ends = after(circumstances.now, Duration::from_secs(knobs.grace_seconds));
+        let ends = after(
+            circumstances.now.truth,
+            Duration::from_secs(knobs.grace_seconds),
+        );
         let new_id = knobs.new_id.then(|| circumstances.generator.id("key_"));
         let now_named = new_id.clone().unwrap_or_else(|| id.clone());
         self.credentials.replace_value(&id, new_id, value, ends);
@@ -171,9 +174,9 @@ impl Errova {
         present(self.knobs.key.delete)?;
         let key = self.living_key(&permitted)?;
         let (id, subject) = (key.id.clone(), subject(key));
-        let accepted_until = after(circumstances.now, self.revoke_lag(circumstances));
+        let accepted_until = after(circumstances.now.truth, self.revoke_lag(circumstances));
         self.credentials
-            .revoke(&id, circumstances.now, accepted_until);
+            .revoke(&id, circumstances.now.truth, accepted_until);
         Ok(answer::deleted(&self.knobs, subject))
     }
 }

@@ -18,6 +18,7 @@ use self::{
     route::Route,
 };
 use super::{
+    clock::Moment,
     credentials::{Credential, CredentialKind, Credentials, Value, after},
     dialect::{Circumstances, Dialect},
     faults::{Facts, RetryAfter},
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::secret_value::SecretValue;
 
+pub use ingest::signature;
 pub use knobs::{
     CookieAndBearer, CreateExpiry, DuplicateName, Encoding, ErrorShape, ErrovaKnobs, ExpiredKey,
     ExpiryKnobs, Idempotency, IngestKnobs, Intake, KeyKnobs, LabelKnobs, Lists, LongLabel, Nesting,
@@ -173,7 +175,7 @@ impl Errova {
     fn accepted_from(&self, circumstances: &Circumstances<'_>) -> Timestamp {
         let knob = Duration::from_secs(self.knobs.verify_lag_seconds);
         let lag = circumstances.distortion.verify_lag.unwrap_or(knob);
-        after(circumstances.now, lag)
+        after(circumstances.now.truth, lag)
     }
 
     /// How long a value that is revoked now is still accepted.
@@ -262,7 +264,7 @@ fn idempotency_key(caller: &Caller<'_>, permitted: &Permitted<'_>) -> Option<Ide
 }
 
 impl Dialect for Errova {
-    fn describe(&self, request: &Request<Bytes>, now: Timestamp) -> Facts {
+    fn describe(&self, request: &Request<Bytes>, now: Moment) -> Facts {
         let route = Route::of(request.method(), request.uri().path());
         let caller = self.authenticate(request, now).ok();
         let named = route.and_then(|route| self.named(&route));
