@@ -188,7 +188,12 @@ impl Simulator {
 
     /// What happened so far.
     pub fn audit(&self) -> Vec<AuditEntry> {
-        self.state().audit.entries()
+        self.audit_since(0)
+    }
+
+    /// What happened from this entry on.
+    pub fn audit_since(&self, sequence: usize) -> Vec<AuditEntry> {
+        self.state().audit.since(sequence)
     }
 
     /// Makes something go wrong from now on.

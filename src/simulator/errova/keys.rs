@@ -48,7 +48,7 @@ impl Errova {
             kind,
             owner,
             label,
-            scopes: vec![key_type.to_owned()],
+            scopes: Vec::new(),
             created: circumstances.now.truth,
             revoked: None,
             expires_at,
@@ -134,20 +134,15 @@ impl Errova {
         if !knobs.present {
             return Err(Denied::NOT_FOUND);
         }
-        let is_signed = key.scopes.iter().any(|key_type| key_type == SERVER_SIGNED);
+        let key_type = key_type(key);
         let public_key = (key.values.last())
             .and_then(|value| value.public_key.clone())
             .ok_or(Denied::NOT_FOUND)?;
         // A key without a secret has only its public part to change.
-        if !is_signed && !knobs.new_public_key {
+        if key_type == BROWSER_PUBLIC && !knobs.new_public_key {
             return Err(Denied::BAD_REQUEST);
         }
         let id = key.id.clone();
-        let key_type = if is_signed {
-            SERVER_SIGNED
-        } else {
-            BROWSER_PUBLIC
-        };
         let public_key = if knobs.new_public_key {
             circumstances.generator.value("pk_").expose().to_owned()
         } else {
@@ -206,6 +201,16 @@ fn expiry(sent: &Json, knobs: &ExpiryKnobs, now: Timestamp) -> Result<Option<Tim
     Ok(Some(Timestamp::from_second(whole).unwrap_or(sent)))
 }
 
+/// Only a signing key has a secret beside its public part.
+pub(super) fn key_type(key: &Credential) -> &'static str {
+    let is_public = |value: &Value| value.public_key.as_deref() == Some(value.secret.expose());
+    if key.values.last().is_some_and(is_public) {
+        BROWSER_PUBLIC
+    } else {
+        SERVER_SIGNED
+    }
+}
+
 fn subject(key: &Credential) -> Subject {
     Subject {
         id: Some(key.id.clone()),
@@ -230,7 +235,7 @@ fn shown(key: &Credential, request: &Request<Bytes>) -> Shown {
     let newest = key.values.last();
     let public_key = newest.and_then(|value| value.public_key.as_deref());
     let secret = newest.map(|value| value.secret.expose());
-    let is_signed = secret != public_key;
+    let is_signed = key_type(key) == SERVER_SIGNED;
     let host = (request.headers().get(header::HOST))
         .and_then(|host| host.to_str().ok())
         .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
@@ -241,7 +246,7 @@ fn shown(key: &Credential, request: &Request<Bytes>) -> Shown {
     shown.members.insert("label".to_owned(), json!(key.label));
     shown
         .members
-        .insert("keyType".to_owned(), json!(key.scopes.first()));
+        .insert("keyType".to_owned(), json!(key_type(key)));
     shown
         .members
         .insert("publicKey".to_owned(), json!(public_key));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Errova, Permitted,
     answer::{Denied, written},
+    keys::key_type,
     knobs::Lists,
 };
 use crate::simulator::{
@@ -98,7 +99,7 @@ fn item(credential: &Credential, now: Moment, with_labels: bool) -> Json {
         }
         CredentialKind::DsnKey => {
             let expires_at = credential.expires_at.map(written);
-            members.insert("keyType".to_owned(), json!(credential.scopes.first()));
+            members.insert("keyType".to_owned(), json!(key_type(credential)));
             members.insert("expiresAt".to_owned(), json!(expires_at));
         }
     }

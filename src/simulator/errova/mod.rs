@@ -1,5 +1,5 @@
-//! Errova: machine tokens, projects, DSN keys and signed ingest, as `management-apis` describes them,
-//! with a knob for everything that its documentation leaves open.
+//! Errova: machine tokens, projects, DSN keys and signed ingest, with a knob for everything that its
+//! documentation leaves open.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,20 +11,14 @@ use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use self::{
-    access::{ADMIN, Caller, READ},
-    answer::Denied,
-    projects::Project,
-    route::Route,
-};
+use self::{access::Caller, answer::Denied, projects::Project, route::Route};
 use super::{
     clock::Moment,
-    credentials::{Credential, CredentialKind, Credentials, Value, after},
+    credentials::{Credential, Credentials, after},
     dialect::{Circumstances, Dialect},
     faults::{Facts, RetryAfter},
     operation::{Operation, Provider},
     reply::Reply,
-    values::Generator,
 };
 use crate::secret_value::SecretValue;
 
@@ -44,8 +38,10 @@ mod keys;
 mod knobs;
 mod labels;
 mod lists;
+mod profiles;
 mod projects;
 mod route;
+mod seeds;
 mod tokens;
 
 /// The whole of Errova.
@@ -101,67 +97,6 @@ impl Errova {
 
     pub(super) fn set_knobs(&mut self, knobs: ErrovaKnobs) {
         self.knobs = knobs;
-    }
-
-    pub(super) fn seed_admin(
-        &mut self,
-        value: SecretValue,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        self.seed("made by hand", ADMIN, value, now, generator)
-    }
-
-    pub(super) fn seed_foreign(
-        &mut self,
-        label: &str,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        let value = generator.value("erv_");
-        self.seed(label, READ, value, now, generator)
-    }
-
-    pub(super) fn seed_session(
-        &mut self,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> SecretValue {
-        let cookie = generator.value("sess_");
-        self.sessions.push(Session {
-            cookie: cookie.duplicate(),
-            since: now,
-        });
-        cookie
-    }
-
-    fn seed(
-        &mut self,
-        label: &str,
-        scope: &str,
-        secret: SecretValue,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        let id = generator.id("mt_");
-        self.credentials.add(Credential {
-            id: id.clone(),
-            kind: CredentialKind::MachineToken,
-            owner: self.organization.clone(),
-            label: label.to_owned(),
-            scopes: vec![scope.to_owned()],
-            created: now,
-            revoked: None,
-            expires_at: None,
-            expiry_lag: Duration::ZERO,
-            values: vec![Value {
-                secret,
-                public_key: None,
-                from: now,
-                until: None,
-            }],
-        });
-        id
     }
 
     fn session_lives(&self, cookie: &str, now: Timestamp) -> bool {

@@ -118,6 +118,8 @@ async fn the_control_plane_orders_faults_and_tells_the_truth() {
     let audit = host.control("GET /_sim/audit", "").await;
     assert!(audit.contains(r#""op":"machineToken.create""#));
     assert!(audit.contains(r#""committed":true,"answered":false"#));
+    let rest = host.control("GET /_sim/audit?since=1", "").await;
+    assert!(!rest.contains(r#""sequence":0"#) && rest.contains(r#""sequence":1"#));
     for told in [truth, audit] {
         assert!(!told.contains(CANARY) && !told.contains(ADMIN));
     }
@@ -163,6 +165,21 @@ async fn providers_and_control_plane_do_not_share_a_port() {
     assert!(answer.starts_with(b"HTTP/1.1 404"));
     let addresses = host.serving.addresses();
     assert!(addresses.providers.ip().is_loopback() && addresses.control.ip().is_loopback());
+}
+
+#[tokio::test]
+async fn stopping_refuses_new_connections_and_cuts_old_ones() {
+    let host = Host::new().await;
+    let to = host.serving.addresses().providers;
+    let mut idle = TcpStream::connect(to).await.unwrap();
+    idle.write_all(b"GET /errova/x HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0];
+    idle.read_exact(&mut first).await.unwrap();
     host.serving.stop().await;
+    let mut rest = Vec::new();
+    let _ = idle.read_to_end(&mut rest).await;
+    assert!(rest.starts_with(b"TTP/1.1 404"));
     assert!(TcpStream::connect(to).await.is_err());
 }
