@@ -1,0 +1,115 @@
+//! An API server inside the test process: what a real `kube::Client` talks to when no socket is open.
+//!
+//! ```text
+//! kube::Client ──► serve ──► request    understand it
+//!                    │  ──► control    faults, refusals, log, checks
+//!                    │  ──► write, admission ──► state ──► store    decide, then commit
+//!                    └──► read, watch ◄─────────────────── store    objects, history, one counter
+//! ```
+//!
+//! # Guarantees
+//! The facts of `tests/contract` hold here as on a real control plane. Time is tokio's: with a paused
+//! clock hours of requeues take milliseconds. The same run gives the same uids and versions.
+//!
+//! # Assumptions
+//! One test, one server, one current-thread runtime.
+//!
+//! # Caveats
+//! No server-side or strategic patch (415), no `generateName`, no garbage collection, no field
+//! managers, no graceful deletion of Pods, no validation against schemas; a deleted Namespace is
+//! emptied in the same instant. Every request takes [`LATENCY`].
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use handover::clock::Clock;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Client;
+
+mod admission;
+mod control;
+mod failure;
+mod kinds;
+mod oracle;
+mod read;
+mod request;
+mod select;
+mod serve;
+mod state;
+mod store;
+mod watch;
+mod write;
+
+pub(crate) use self::{
+    control::{Entry, Phase, Verdict},
+    kinds::Kind,
+    oracle::Version,
+    request::{RequestInfo, Verb},
+    serve::LATENCY,
+};
+use self::{state::State, store::Store, watch::Pulse};
+
+/// A handle on the server. Cheap to clone; all clones are the same server.
+#[derive(Clone)]
+pub(crate) struct ApiServer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    state: Mutex<State>,
+    pulse: tokio::sync::watch::Sender<Pulse>,
+}
+
+impl ApiServer {
+    /// A server with the built-in kinds, these custom resources and these further kinds, and with the
+    /// namespaces `default` and `kube-system`.
+    pub(crate) fn new(clock: Clock, crds: &[CustomResourceDefinition], more: &[Kind]) -> Self {
+        let custom = crds.iter().filter_map(Kind::of);
+        let kinds = Kind::built_in()
+            .into_iter()
+            .chain(custom)
+            .chain(more.iter().cloned())
+            .collect();
+        let server = Self {
+            inner: Arc::new(Inner {
+                clock,
+                state: Mutex::new(State::new(Store::new(kinds))),
+                pulse: tokio::sync::watch::Sender::default(),
+            }),
+        };
+        server.add_namespace("default");
+        server.add_namespace("kube-system");
+        server
+    }
+
+    /// A client. The name stands in the log and in refusals: one for each operator, one for the test.
+    pub(crate) fn client(&self, name: &str) -> Client {
+        let (server, name) = (self.clone(), name.to_owned());
+        let service = tower::service_fn(move |request| {
+            let (server, name) = (server.clone(), name.clone());
+            async move { server.serve(name, request).await }
+        });
+        Client::new(service, "default")
+    }
+
+    /// The time by which the server stamps objects and answers.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiServer")
+    }
+}
