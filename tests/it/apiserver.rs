@@ -2,15 +2,15 @@
 
 use handover::clock::Clock;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{
-    CustomResource, CustomResourceExt as _,
-    core::{ObjectMeta, PartialObjectMeta},
-};
+use kube::{CustomResource, CustomResourceExt as _, core::ObjectMeta};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::support::apiserver::{ApiServer, Kind};
+use crate::support::apiserver::ApiServer;
+
+#[path = "../contract/mod.rs"]
+mod contract;
 
 mod controller;
 mod faults;
@@ -44,11 +44,7 @@ fn server() -> ApiServer {
     tree["properties"]["status"]["default"] = json!({"observedGeneration": -1});
     schema.open_api_v3_schema = serde_json::from_value(tree).unwrap();
     let clock = Clock::runtime("2026-01-31T23:59:00Z".parse().unwrap());
-    let server = ApiServer::new(
-        clock,
-        &[crd],
-        &[Kind::native("apps/v1", "Deployment", "deployments")],
-    );
+    let server = ApiServer::new(clock, &[crd]);
     server.add_namespace("team-a");
     server
 }
@@ -70,3 +66,15 @@ fn secret(name: &str, value: &str) -> Secret {
         ..Secret::default()
     }
 }
+
+macro_rules! hold_against {
+    ($($module:ident::$fact:ident,)*) => {$(
+        #[tokio::test(start_paused = true)]
+        async fn $fact() {
+            let client = server().client("contract");
+            contract::install(&client).await;
+            contract::$module::$fact(&client, "team-a").await;
+        }
+    )*};
+}
+contract::facts!(hold_against);

@@ -1,5 +1,12 @@
 //! The integration tests that need no socket: one binary, linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a scenario that cannot go on fails"
+)]
+
 mod support; // the in-process API server and the worlds around it
 
 mod apiserver; // the in-process API server keeps the contract of the real one

@@ -26,6 +26,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use super::{Gadget, gadget, secret, server};
 use crate::support::apiserver::Verb;
 
+const HOUR: Duration = Duration::from_secs(3600);
 const FINALIZER: &str = "test.handover.dev/gadget";
 
 type ReconcileError = Box<finalizer::Error<kube::Error>>;
@@ -72,7 +73,7 @@ async fn apply(
             .patch_status(&gadget.name_any(), &params, &Patch::Merge(&patch))
             .await?;
     }
-    Ok(Action::requeue(Duration::from_hours(1)))
+    Ok(Action::requeue(HOUR))
 }
 
 fn operate(client: Client) -> (Arc<Context>, JoinHandle<()>) {
@@ -126,25 +127,22 @@ async fn a_controller_lives_through_a_whole_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_month_of_hourly_passes_costs_no_time() {
-    #[expect(clippy::disallowed_types, reason = "what the test took for real")]
-    let began = std::time::Instant::now();
+async fn a_week_of_hourly_passes_costs_no_time_and_no_writes() {
     let server = server();
     let (ctx, operator) = operate(server.client("operator"));
     server.apply_as_user(&gadget("one"));
-    sleep(Duration::from_hours(1)).await;
+    sleep(HOUR).await;
     let (passes, writes) = (
         ctx.passes.load(Ordering::Relaxed),
         server.count(|e| e.request.verb == Verb::Patch),
     );
-    sleep(Duration::from_hours(30 * 24)).await;
-    assert_eq!(ctx.passes.load(Ordering::Relaxed) - passes, 30 * 24);
+    sleep(24 * 7 * HOUR).await;
+    assert_eq!(ctx.passes.load(Ordering::Relaxed) - passes, 24 * 7);
     assert_eq!(
         server.count(|e| e.request.verb == Verb::Patch),
         writes,
         "nothing changed"
     );
-    eprintln!("{:?}", began.elapsed());
     operator.abort();
 }
 
@@ -164,13 +162,13 @@ async fn a_reflector_follows_over_broken_and_expired_watches() {
     server.hold_watches();
     server.apply_as_user(&secret("two", "b"));
     server.delete_as_user::<Secret>("team-a", "one");
-    sleep(Duration::from_mins(1)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(store.state()[0].name_any(), "one", "the cache is stale");
 
     server.compact();
     server.drop_watches();
     server.release_watches();
-    sleep(Duration::from_mins(1)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(store.len(), 1);
     assert_eq!(store.state()[0].name_any(), "two");
     follower.abort();

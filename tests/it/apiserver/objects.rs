@@ -2,17 +2,20 @@
 
 use k8s_openapi::{
     ByteString,
-    api::core::v1::{ConfigMap, Namespace, Pod, Secret},
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Namespace, Pod, Secret},
+    },
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
-    core::{DynamicObject, PartialObjectMeta, Request, Status},
+    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    core::{PartialObjectMeta, Request, Status},
 };
 use serde_json::{Value, json};
 
 use super::{Gadget, gadget, secret, server};
-use crate::support::apiserver::ApiServer;
+use crate::support::apiserver::{ApiServer, Version};
 
 fn secrets(server: &ApiServer) -> Api<Secret> {
     Api::namespaced(server.client("test"), "team-a")
@@ -302,7 +305,7 @@ async fn metadata_alone_carries_no_value() {
     server.apply_as_user(&secret("one", "a"));
     let client = server.client("test");
     let request = Request::new("/api/v1/namespaces/team-a/secrets");
-    let one = request.get_metadata("one", &Default::default()).unwrap();
+    let one = request.get_metadata("one", &GetParams::default()).unwrap();
     let list = request.list_metadata(&ListParams::default()).unwrap();
     for request in [one, list] {
         let text = client.request_text(request).await.unwrap();
@@ -341,11 +344,11 @@ async fn what_the_server_does_not_know_is_refused() {
         .list(&ListParams::default())
         .unwrap();
     assert!(refusal(client.request::<Value>(unknown).await).is_not_found());
-    let apply = Patch::Apply(secret("one", "a"));
-    let applied = secrets(&server)
-        .patch("one", &PatchParams::apply("test"), &apply)
+    let strategic = Patch::Strategic(secret("one", "a"));
+    let patched = secrets(&server)
+        .patch("one", &PatchParams::default(), &strategic)
         .await;
-    assert_eq!(refusal(applied).code, 415);
+    assert_eq!(refusal(patched).code, 415);
     let mut nameless = secret("one", "a");
     nameless.metadata.name = None;
     assert!(
@@ -365,12 +368,13 @@ async fn the_oracle_sees_every_version() {
     server.apply_as_user(&secret("one", "b"));
     server.delete_as_user::<Secret>("team-a", "one");
     let history = server.history::<Secret>("team-a", "one");
-    let values: Vec<Option<Vec<u8>>> = history
-        .iter()
-        .map(|version| Some(version.object.as_ref()?.data.as_ref()?["token"].0.clone()))
-        .collect();
+    let value = |version: &Version<Secret>| {
+        let data = version.object.as_ref()?.data.as_ref()?;
+        Some(data["token"].0.clone())
+    };
+    let values: Vec<Option<Vec<u8>>> = history.iter().map(value).collect();
     assert_eq!(values, [Some(b"a".into()), Some(b"b".into()), None]);
-    assert!(history.is_sorted_by_key(|version| version.version));
+    assert!(history.is_sorted_by_key(|version| version.number));
     assert_eq!(history[0].at, server.clock().now());
 }
 
@@ -390,4 +394,29 @@ async fn a_pod_gets_its_status_from_the_kubelet_that_the_test_plays() {
         phase(server.patch_status_as_user("team-a", "one", &running)),
         "Running"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_creates_or_merges_and_moves_the_generation_of_a_workload() {
+    let server = server();
+    let deployments = Api::<Deployment>::namespaced(server.client("test"), "team-a");
+    let params = PatchParams::apply("handover-restart");
+    let apply = async |spec: Value| {
+        let object = json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web"},
+            "spec": spec,
+        });
+        deployments
+            .patch("web", &params, &Patch::Apply(object))
+            .await
+    };
+    let selector = json!({"matchLabels": {"app": "web"}});
+    let made = apply(json!({"selector": selector, "template": {}, "replicas": 3}));
+    assert_eq!(made.await.unwrap().metadata.generation, Some(1));
+    let restart = json!({"template": {"metadata": {"annotations": {"handover.dev/epoch": "2"}}}});
+    let restarted = apply(restart).await.unwrap();
+    assert_eq!(restarted.metadata.generation, Some(2));
+    assert_eq!(restarted.spec.unwrap().replicas, Some(3));
 }

@@ -52,7 +52,7 @@ async fn an_object_that_leaves_the_selection_is_deleted_for_the_watch() {
         .history::<Secret>("team-a", "two")
         .pop()
         .unwrap()
-        .version;
+        .number;
     let seen: Vec<String> = events.collect().await;
     assert_eq!(
         seen,
@@ -118,7 +118,7 @@ async fn held_events_come_later_and_dropped_watches_end() {
     let mut events = Box::pin(watch(&server, &WatchParams::default(), "0").await);
     server.hold_watches();
     server.apply_as_user(&secret("one", "a"));
-    let silence = tokio::time::timeout(Duration::from_mins(1), events.next()).await;
+    let silence = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
     assert!(silence.is_err());
     server.release_watches();
     assert_eq!(events.next().await.as_deref(), Some("added one"));

@@ -85,17 +85,13 @@ impl Denial {
 }
 
 impl ApiServer {
-    /// Asks this hook before and after each request. It may itself use the server, or stop an operator.
+    /// Asks this hook, instead of the last one, before and after each request. It may itself use the
+    /// server, or stop an operator.
     pub(crate) fn on_request(
         &self,
         hook: impl Fn(&RequestInfo, Phase) -> Verdict + Send + Sync + 'static,
     ) {
         self.state().hook = Some(Arc::new(hook));
-    }
-
-    /// No more faults.
-    pub(crate) fn without_faults(&self) {
-        self.state().hook = None;
     }
 
     /// Runs this check of the whole state after each request that was carried out; what it finds is

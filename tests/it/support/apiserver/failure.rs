@@ -133,7 +133,7 @@ impl Failure {
 
     /// One field is wrong; `problem` reads like `Invalid value: "x": field is immutable`.
     pub(super) fn invalid(kind: &Kind, name: &str, field: &str, problem: &str) -> Self {
-        let message = format!("{} \"{name}\" is invalid: {field}: {problem}", kind.kind);
+        let message = format!("{} \"{name}\" is invalid: {field}: {problem}", kind.name);
         let mut failure = Self::about(kind, name, 422, "Invalid", message);
         let reason = if problem.starts_with("Forbidden") {
             "FieldValueForbidden"
@@ -142,7 +142,7 @@ impl Failure {
         } else {
             "FieldValueInvalid"
         };
-        failure.details["kind"] = json!(kind.kind);
+        failure.details["kind"] = json!(kind.name);
         failure.details["causes"] = json!([{"reason": reason, "message": problem, "field": field}]);
         failure
     }

@@ -5,39 +5,57 @@ use std::fmt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value};
 
+/// The plural of what defines further kinds.
+pub(super) const DEFINITIONS: &str = "customresourcedefinitions";
+
 /// One resource: where it is served, and the rules that differ from kind to kind.
 #[derive(Clone)]
-pub(crate) struct Kind {
-    pub(crate) group: String,
-    pub(crate) version: String,
-    pub(crate) kind: String,
-    pub(crate) plural: String,
-    pub(crate) namespaced: bool,
-    pub(crate) status: bool,
-    /// Custom resources count generations, take their defaults from a schema, and refuse an update
-    /// that names no version.
-    pub(crate) custom: bool,
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row of a table: each column says one thing"
+)]
+pub(super) struct Kind {
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) name: String,
+    pub(super) plural: String,
+    pub(super) namespaced: bool,
+    pub(super) status: bool,
+    /// Changes of the spec are counted.
+    pub(super) generation: bool,
+    /// Custom resources take their defaults from a schema, and refuse an update that names no version.
+    pub(super) custom: bool,
     schema: Value,
 }
 
 impl Kind {
     /// A built-in, namespaced kind without a status.
-    pub(crate) fn native(api_version: &str, kind: &str, plural: &str) -> Self {
+    pub(super) fn native(api_version: &str, kind: &str, plural: &str) -> Self {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self {
             group: group.to_owned(),
             version: version.to_owned(),
-            kind: kind.to_owned(),
+            name: kind.to_owned(),
             plural: plural.to_owned(),
             namespaced: true,
             status: false,
+            generation: false,
             custom: false,
             schema: Value::Null,
         }
     }
 
+    /// A built-in workload: namespaced, with a status and a generation.
+    fn workload(kind: &str, plural: &str) -> Self {
+        Self {
+            status: true,
+            generation: true,
+            ..Self::native("apps/v1", kind, plural)
+        }
+    }
+
     /// The same with a status subresource.
-    pub(crate) fn with_status(self) -> Self {
+    fn with_status(self) -> Self {
         Self {
             status: true,
             ..self
@@ -45,7 +63,7 @@ impl Kind {
     }
 
     /// The same without a namespace.
-    pub(crate) fn cluster_scoped(self) -> Self {
+    pub(super) fn cluster_scoped(self) -> Self {
         Self {
             namespaced: false,
             ..self
@@ -63,30 +81,42 @@ impl Kind {
             Self::native("v1", "Pod", "pods").with_status(),
             Self::native("v1", "Event", "events"),
             Self::native("events.k8s.io/v1", "Event", "events"),
+            Self::workload("Deployment", "deployments"),
+            Self::workload("StatefulSet", "statefulsets"),
+            Self::workload("DaemonSet", "daemonsets"),
+            Self::native(
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                DEFINITIONS,
+            )
+            .cluster_scoped()
+            .with_status(),
         ]
     }
 
     /// The first version of a custom resource, as its definition describes it.
-    pub(super) fn of(crd: &CustomResourceDefinition) -> Option<Self> {
+    pub(super) fn of(definition: &Value) -> Option<Self> {
+        let crd: CustomResourceDefinition = serde_json::from_value(definition.clone()).ok()?;
         let (spec, version) = (&crd.spec, crd.spec.versions.first()?);
         let schema = version.schema.as_ref()?.open_api_v3_schema.as_ref()?;
         Some(Self {
             group: spec.group.clone(),
             version: version.name.clone(),
-            kind: spec.names.kind.clone(),
+            name: spec.names.kind.clone(),
             plural: spec.names.plural.clone(),
             namespaced: spec.scope == "Namespaced",
             status: version
                 .subresources
                 .as_ref()
                 .is_some_and(|sub| sub.status.is_some()),
+            generation: true,
             custom: true,
             schema: serde_json::to_value(schema).ok()?,
         })
     }
 
     /// `group/version`, or the version alone for the core group.
-    pub(crate) fn api_version(&self) -> String {
+    pub(super) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone()
         } else {

@@ -15,9 +15,10 @@
 //! One test, one server, one current-thread runtime.
 //!
 //! # Caveats
-//! No server-side or strategic patch (415), no `generateName`, no garbage collection, no field
-//! managers, no graceful deletion of Pods, no validation against schemas; a deleted Namespace is
-//! emptied in the same instant. Every request takes [`LATENCY`].
+//! No strategic patch (415), no `generateName`, no garbage collection, no graceful deletion of Pods,
+//! no validation against schemas. A server-side apply merges: nobody owns a field, so nothing conflicts
+//! and leaving a field out removes nothing. A deleted Namespace is emptied in the same instant. Every
+//! request takes [`LATENCY`].
 
 use std::{
     fmt,
@@ -44,12 +45,11 @@ mod write;
 
 pub(crate) use self::{
     control::{Entry, Phase, Verdict},
-    kinds::Kind,
     oracle::Version,
     request::{RequestInfo, Verb},
     serve::LATENCY,
 };
-use self::{state::State, store::Store, watch::Pulse};
+use self::{kinds::Kind, state::State, store::Store, watch::Pulse};
 
 /// A handle on the server. Cheap to clone; all clones are the same server.
 #[derive(Clone)]
@@ -64,24 +64,21 @@ struct Inner {
 }
 
 impl ApiServer {
-    /// A server with the built-in kinds, these custom resources and these further kinds, and with the
-    /// namespaces `default` and `kube-system`.
-    pub(crate) fn new(clock: Clock, crds: &[CustomResourceDefinition], more: &[Kind]) -> Self {
-        let custom = crds.iter().filter_map(Kind::of);
-        let kinds = Kind::built_in()
-            .into_iter()
-            .chain(custom)
-            .chain(more.iter().cloned())
-            .collect();
+    /// A server with the built-in kinds, these custom resources, and the namespaces `default` and
+    /// `kube-system`. More kinds come by creating their definitions.
+    pub(crate) fn new(clock: Clock, crds: &[CustomResourceDefinition]) -> Self {
         let server = Self {
             inner: Arc::new(Inner {
                 clock,
-                state: Mutex::new(State::new(Store::new(kinds))),
+                state: Mutex::new(State::new(Store::new(Kind::built_in()))),
                 pulse: tokio::sync::watch::Sender::default(),
             }),
         };
         server.add_namespace("default");
         server.add_namespace("kube-system");
+        for crd in crds {
+            server.apply_as_user(crd);
+        }
         server
     }
 

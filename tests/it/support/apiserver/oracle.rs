@@ -20,7 +20,7 @@ use super::{
 /// One version of an object.
 #[derive(Clone, Debug)]
 pub(crate) struct Version<K> {
-    pub(crate) version: u64,
+    pub(crate) number: u64,
     pub(crate) at: Timestamp,
     /// Nothing where this version is its removal.
     pub(crate) object: Option<K>,
@@ -31,10 +31,6 @@ pub(crate) trait Object: Resource<DynamicType = ()> + Serialize + DeserializeOwn
 
 impl<K: Resource<DynamicType = ()> + Serialize + DeserializeOwned> Object for K {}
 
-#[expect(
-    clippy::expect_used,
-    reason = "an oracle that cannot answer is a mistake of the test"
-)]
 impl ApiServer {
     /// The object, if it exists.
     pub(crate) fn get<K: Object>(&self, namespace: &str, name: &str) -> Option<K> {
@@ -59,7 +55,7 @@ impl ApiServer {
         changes
             .filter(|change| change.key == key)
             .map(|change| Version {
-                version: change.version,
+                number: change.version,
                 at: change.at,
                 object: change.left().map(|object| typed(object)),
             })
@@ -158,10 +154,6 @@ impl ApiServer {
     }
 }
 
-#[expect(
-    clippy::expect_used,
-    reason = "the test asks for a kind that it did not register"
-)]
 fn place<K: Object>(state: &State, namespace: &str, name: &str) -> (Arc<Kind>, Key) {
     let (group, version, plural) = (K::group(&()), K::version(&()), K::plural(&()));
     let kind = state
@@ -172,7 +164,6 @@ fn place<K: Object>(state: &State, namespace: &str, name: &str) -> (Arc<Kind>, K
     (kind, key)
 }
 
-#[expect(clippy::expect_used, reason = "what is stored came from this type")]
 fn typed<K: DeserializeOwned>(object: &Value) -> K {
     serde_json::from_value(object.clone()).expect("the object has its type's shape")
 }

@@ -49,7 +49,7 @@ pub(super) fn list(store: &Store, kind: &Kind, call: &Call) -> Result<Value, Fai
     let (api_version, name) = if call.metadata_only {
         ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata")
     } else {
-        (kind.api_version(), kind.kind.as_str())
+        (kind.api_version(), kind.name.as_str())
     };
     Ok(json!({
         "kind": format!("{name}List"),

@@ -150,6 +150,7 @@ pub(super) enum Format {
     Whole,
     MergePatch,
     JsonPatch,
+    Apply,
 }
 
 /// A request, understood.
@@ -235,7 +236,7 @@ pub(super) fn parse(
         parameters.get("dryRun") == "All" || verb == Verb::Delete && body["dryRun"][0] == "All";
     Ok(Call {
         target: target(store, &path)?,
-        format: format(head, verb)?,
+        format: format(head, verb, &parameters)?,
         metadata_only: header_of(head, header::ACCEPT).contains("as=PartialObjectMetadata"),
         info: RequestInfo {
             seq,
@@ -281,10 +282,16 @@ fn verb(method: &Method, named: bool, parameters: &Parameters) -> Result<Verb, F
     })
 }
 
-fn format(head: &Parts, verb: Verb) -> Result<Format, Failure> {
+fn format(head: &Parts, verb: Verb, parameters: &Parameters) -> Result<Format, Failure> {
     match (verb, header_of(head, header::CONTENT_TYPE)) {
         (Verb::Patch, "application/merge-patch+json") => Ok(Format::MergePatch),
         (Verb::Patch, "application/json-patch+json") => Ok(Format::JsonPatch),
+        (Verb::Patch, "application/apply-patch+yaml") => match parameters.get("fieldManager") {
+            "" => Err(Failure::bad_request(
+                "fieldManager is required for apply patch",
+            )),
+            _ => Ok(Format::Apply),
+        },
         (Verb::Patch, other) => Err(Failure::unsupported_media_type(other)),
         _ => Ok(Format::Whole),
     }

@@ -117,12 +117,10 @@ fn field(text: &str) -> Result<Field, Failure> {
 
 /// `key`, `value`, and whether they shall be equal.
 fn comparison(text: &str) -> Option<(&str, &str, bool)> {
-    let (key, value, equal) = match text.split_once("!=") {
-        Some((key, value)) => (key, value, false),
-        None => {
-            let (key, value) = text.split_once('=')?;
-            (key, value.strip_prefix('=').unwrap_or(value), true)
-        }
-    };
-    Some((key.trim(), value.trim(), equal))
+    if let Some((key, value)) = text.split_once("!=") {
+        return Some((key.trim(), value.trim(), false));
+    }
+    let (key, value) = text.split_once('=')?;
+    let value = value.strip_prefix('=').unwrap_or(value);
+    Some((key.trim(), value.trim(), true))
 }

@@ -107,20 +107,18 @@ impl ApiServer {
             Verdict::Hang => future::pending().await,
             Verdict::Delay(longer) => takes += longer,
         }
-        sleep(takes.min(limit)).await;
-        if takes > limit {
+        if !pass_time(takes, limit).await {
             return Ok(Failure::timeout().into());
         }
-        let reply = self.carry_out(call);
+        let mut reply = self.carry_out(call);
         match self.ask(&call.info, Phase::After) {
             Verdict::Pass => {}
-            Verdict::Fail(code) => return Ok(Failure::of_code(code).into()),
+            Verdict::Fail(code) => reply = Failure::of_code(code).into(),
             Verdict::LoseRequest | Verdict::LoseResponse => lost = true,
             Verdict::Hang => future::pending().await,
             Verdict::Delay(longer) => {
-                sleep(longer.min(limit - takes)).await;
-                if takes + longer > limit {
-                    return Ok(Failure::timeout().into());
+                if !pass_time(longer, limit.saturating_sub(takes)).await {
+                    reply = Failure::timeout().into();
                 }
             }
         }
@@ -198,6 +196,12 @@ impl ApiServer {
         };
         answer.body(body).map_err(|_| ConnectionLost)
     }
+}
+
+/// Lets this much time pass, or all that is left; says whether it was enough.
+async fn pass_time(takes: Duration, left: Duration) -> bool {
+    sleep(takes.min(left)).await;
+    takes <= left
 }
 
 /// The answer to a `SelfSubjectAccessReview`.

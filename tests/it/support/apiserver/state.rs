@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::{
     control::{Attempt, Check, Denial, Entry, Hook},
     failure::Failure,
-    kinds::Kind,
-    request::{Call, Verb},
+    kinds::{DEFINITIONS, Kind},
+    request::{Call, Format, Verb},
     store::{Key, Store, Write},
     write::{self, Decision, Outcome, Subject},
 };
@@ -86,6 +86,7 @@ impl State {
         let decision = match info.verb {
             Verb::Create => write::create(&self.store, subject, body.clone(), now),
             Verb::Delete => write::delete(&self.store, subject, body, now),
+            _ if call.format == Format::Apply => write::apply(&self.store, subject, body, now),
             _ => write::update(&self.store, subject, call.format, body),
         }?;
         let code = decision.code;
@@ -112,6 +113,11 @@ impl State {
             return answer.unwrap_or(write.object);
         }
         let object = self.store.commit(write, now);
+        if kind.plural == DEFINITIONS
+            && let Some(defined) = Kind::of(&object)
+        {
+            self.store.define(defined);
+        }
         self.empty_namespaces(now);
         answer.unwrap_or_else(|| (*object).clone())
     }

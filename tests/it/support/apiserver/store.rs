@@ -89,6 +89,13 @@ impl Store {
         &self.kinds
     }
 
+    /// Serves a further kind, or the same one as it is defined now.
+    pub(super) fn define(&mut self, kind: Kind) {
+        self.kinds
+            .retain(|other| other.resource() != kind.resource());
+        self.kinds.push(Arc::new(kind));
+    }
+
     /// The version of the last write.
     pub(super) fn version(&self) -> u64 {
         self.version

@@ -105,8 +105,9 @@ impl Watch {
     pub(super) fn into_frames(self) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> {
         stream::unfold(self, |mut watch| async move {
             let events = watch.next().await?;
-            let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
-            Some((Ok(Frame::data(Bytes::from(lines))), watch))
+            let mut lines: Vec<String> = events.iter().map(Value::to_string).collect();
+            lines.push(String::new());
+            Some((Ok(Frame::data(Bytes::from(lines.join("\n")))), watch))
         })
     }
 
@@ -182,7 +183,7 @@ impl Watch {
         if self.bookmarks {
             let version = self.version.to_string();
             let mark = json!({
-                "kind": self.kind.kind,
+                "kind": self.kind.name,
                 "apiVersion": self.kind.api_version(),
                 "metadata": {"resourceVersion": version, "creationTimestamp": null},
             });

@@ -84,7 +84,7 @@ pub(super) fn create(
     if kind.namespaced {
         metadata["namespace"] = json!(key.namespace);
     }
-    if kind.custom {
+    if kind.generation {
         metadata["generation"] = json!(1);
     }
     if kind.status {
@@ -96,6 +96,20 @@ pub(super) fn create(
         code: 201,
         outcome: Outcome::Store(subject.write(object, false)),
     })
+}
+
+/// Server-side apply: creates what is not there, else merges.
+pub(super) fn apply(
+    store: &Store,
+    subject: Subject<'_>,
+    body: &Value,
+    now: Timestamp,
+) -> Result<Decision, Failure> {
+    if store.get(subject.key).is_some() || subject.status {
+        update(store, subject, Format::Apply, body)
+    } else {
+        create(store, subject, body.clone(), now)
+    }
 }
 
 /// `PUT` or `PATCH`, of the object or of its status.
@@ -118,7 +132,7 @@ pub(super) fn update(
     check_finalizers(subject, current, &next)?;
     kind.apply_defaults(&mut next);
     admission::admit(kind, key, Some(current), &mut next)?;
-    if kind.custom && spec_differs(current, &next) {
+    if kind.generation && spec_differs(current, &next) {
         bump_generation(&mut next);
     }
     let outcome = if next == *current {
@@ -159,7 +173,7 @@ fn sent_object(
     let mut object = current.clone();
     match format {
         Format::Whole => return Ok(body.clone()),
-        Format::MergePatch => json_patch::merge(&mut object, body),
+        Format::MergePatch | Format::Apply => json_patch::merge(&mut object, body),
         Format::JsonPatch => {
             let patch = serde_json::from_value(json_patch_of(body, current))
                 .map_err(|_| Failure::bad_request("the body is not a JSON patch"))?;
@@ -195,13 +209,13 @@ fn json_patch_of(body: &Value, current: &Value) -> Value {
 
 fn check_form(subject: Subject<'_>, object: &Value) -> Result<(), Failure> {
     let Subject { kind, key, .. } = subject;
-    if text(&object["apiVersion"]) != kind.api_version() || text(&object["kind"]) != kind.kind {
+    if text(&object["apiVersion"]) != kind.api_version() || text(&object["kind"]) != kind.name {
         let message = format!(
             "the kind in the data ({} {}) does not match the expected kind ({} {})",
             object["apiVersion"],
             object["kind"],
             kind.api_version(),
-            kind.kind
+            kind.name
         );
         return Err(Failure::bad_request(message));
     }
