@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     failure::Failure,
     kinds::Kind,
+    object::{is_deleting, text},
     store::{Key, Store},
-    write::{is_deleting, text},
 };
 
 const LARGEST_SECRET: usize = 1024 * 1024;

@@ -3,7 +3,8 @@
 //! ```text
 //! kube::Client ──► serve ──► request    understand it
 //!                    │  ──► control    faults, refusals, log, checks
-//!                    │  ──► write, admission ──► state ──► store    decide, then commit
+//!                    │  ──► write ◄── rules, admission              decide
+//!                    │        └──► state ──► store                  then commit
 //!                    └──► read, watch ◄─────────────────── store    objects, history, one counter
 //! ```
 //!
@@ -33,9 +34,11 @@ mod admission;
 mod control;
 mod failure;
 mod kinds;
+mod object;
 mod oracle;
 mod read;
 mod request;
+mod rules;
 mod select;
 mod serve;
 mod state;

@@ -7,6 +7,7 @@ use super::{
     control::{Attempt, Check, Denial, Entry, Hook},
     failure::Failure,
     kinds::{DEFINITIONS, Kind},
+    object,
     request::{Call, Format, Verb},
     store::{Key, Store, Write},
     write::{self, Decision, Outcome, Subject},
@@ -131,7 +132,7 @@ impl State {
         let terminating: Vec<Key> = self
             .store
             .list(namespaces, None)
-            .filter(|(_, object)| write::is_deleting(object))
+            .filter(|(_, object)| object::is_deleting(object))
             .map(|(key, _)| key.clone())
             .collect();
         for namespace in terminating {
@@ -170,7 +171,7 @@ impl State {
 
     fn finish(&mut self, namespace: Key, now: Timestamp) {
         let left = self.store.get(&namespace).map(|object| (**object).clone());
-        if let Some(object) = left.filter(|object| write::finalizers(object).next().is_none()) {
+        if let Some(object) = left.filter(|object| object::finalizers(object).next().is_none()) {
             let write = Write {
                 key: namespace,
                 object,
