@@ -176,10 +176,12 @@ async fn a_secret_keeps_its_type_and_an_immutable_one_its_data() {
     for refused in [
         json!({"type": "kubernetes.io/tls"}),
         json!({"data": {"a/b": "YQ=="}}),
-        json!({"data": {"big": "A".repeat(4 << 20)}}),
+        json!({"data": {"big": "A".repeat(2 << 20)}}),
     ] {
         assert!(refusal(patch(&secrets, "one", refused).await).is_invalid());
     }
+    let huge = json!({"data": {"big": "A".repeat(4 << 20)}});
+    assert_eq!(refusal(patch(&secrets, "one", huge).await).code, 413);
     patch(&secrets, "one", json!({"immutable": true}))
         .await
         .unwrap();
@@ -191,6 +193,23 @@ async fn a_secret_keeps_its_type_and_an_immutable_one_its_data() {
     }
     let labels = json!({"metadata": {"labels": {"a": "b"}}});
     patch(&secrets, "one", labels).await.unwrap();
+}
+
+/// Seen on a real server: a message about a refused write may hold every value of the object.
+#[tokio::test(start_paused = true)]
+async fn the_refusal_of_an_unreadable_patch_quotes_the_whole_secret() {
+    let server = server();
+    server.apply_as_user(&secret("one", "canary"));
+    let stored = json!(ByteString(b"canary".into()));
+    for unreadable in [json!({"data": {"b": "%%"}}), json!({"kind": "ConfigMap"})] {
+        let status = refusal(patch(&secrets(&server), "one", unreadable).await);
+        assert!(status.is_invalid());
+        assert!(
+            status.message.contains(stored.as_str().unwrap()),
+            "{}",
+            status.message
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -349,16 +368,19 @@ async fn what_the_server_does_not_know_is_refused() {
         .patch("one", &PatchParams::default(), &strategic)
         .await;
     assert_eq!(refusal(patched).code, 415);
-    let mut nameless = secret("one", "a");
-    nameless.metadata.name = None;
-    assert!(
-        refusal(
-            secrets(&server)
-                .create(&PostParams::default(), &nameless)
-                .await
-        )
-        .is_invalid()
-    );
+    for name in [None, Some("A_b"), Some("-a"), Some("a..b")] {
+        let mut misnamed = secret("one", "a");
+        misnamed.metadata.name = name.map(str::to_owned);
+        let created = secrets(&server)
+            .create(&PostParams::default(), &misnamed)
+            .await;
+        assert!(refusal(created).is_invalid(), "{name:?}");
+    }
+    let nowhere = Api::<Secret>::all(client);
+    let created = nowhere
+        .create(&PostParams::default(), &secret("one", "a"))
+        .await;
+    assert_eq!(refusal(created).code, 405);
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,13 +61,18 @@ fn admit_secret(
     let invalid = |field: &str, problem: &str| Failure::invalid(kind, &key.name, field, problem);
     fold_string_data(object)?;
     let data = data_of(object)?;
-    if data.keys().any(|name| !is_data_key(name)) {
-        let problem = "Invalid value: a valid config key must consist of alphanumeric characters, \
-                       '-', '_' or '.'";
-        return Err(invalid("data", problem));
+    if let Some(name) = data.keys().find(|name| !is_data_key(name)) {
+        let problem = format!(
+            "Invalid value: {name:?}: a valid config key must consist of alphanumeric characters, \
+             '-', '_' or '.'"
+        );
+        return Err(invalid(&format!("data[{name}]"), &problem));
     }
     if data.values().map(|value| value.0.len()).sum::<usize>() > LARGEST_SECRET {
-        return Err(invalid("data", "Too long: must have at most 1048576 bytes"));
+        return Err(invalid(
+            "data",
+            "Too long: may not be more than 1048576 bytes",
+        ));
     }
     if text(&object["type"]).is_empty() {
         object["type"] = json!("Opaque");
@@ -83,11 +88,14 @@ fn admit_secret(
             text(&object["type"]),
         ));
     }
-    if current["immutable"] == true
-        && (object["immutable"] != true || data_of(object)? != data_of(current)?)
-    {
+    if current["immutable"] == true {
         let problem = "Forbidden: field is immutable when `immutable` is set";
-        return Err(invalid("data", problem));
+        if object["immutable"] != true {
+            return Err(invalid("immutable", problem));
+        }
+        if data != data_of(current)? {
+            return Err(invalid("data", problem));
+        }
     }
     Ok(())
 }
@@ -115,8 +123,7 @@ fn data_of(object: &Value) -> Result<BTreeMap<String, ByteString>, Failure> {
 }
 
 fn decoded(object: &Value) -> Result<Secret, Failure> {
-    serde_json::from_value(object.clone())
-        .map_err(|_| Failure::bad_request("Secret in version \"v1\" cannot be handled as a Secret"))
+    serde_json::from_value(object.clone()).map_err(|_| Failure::unreadable(object))
 }
 
 fn is_data_key(name: &str) -> bool {

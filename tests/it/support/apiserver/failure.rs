@@ -36,8 +36,16 @@ impl Failure {
         }
     }
 
-    /// The server itself answers badly: what a fault asks for.
-    pub(super) fn of_code(code: u16) -> Self {
+    /// The server itself answers badly. A refusal quotes what was sent, as an admission webhook may.
+    pub(super) fn fault(code: u16, body: &Value) -> Self {
+        let mut failure = Self::of_code(code);
+        if code == 422 {
+            failure.message = format!("{}: {body}", failure.message);
+        }
+        failure
+    }
+
+    fn of_code(code: u16) -> Self {
         let (reason, message) = match code {
             401 => ("Unauthorized", "Unauthorized"),
             403 => ("Forbidden", "forbidden"),
@@ -118,9 +126,22 @@ impl Failure {
         Self::conflict(kind, name, cause)
     }
 
+    /// A replacement that means another object of the same name.
+    pub(super) fn other_object(kind: &Kind, key: &Key, sent: &str, is: &str) -> Self {
+        let cause = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, \
+             AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object \
+             meta: {is}",
+            kind.plural, key.namespace, key.name
+        );
+        Self::conflict(kind, &key.name, &cause)
+    }
+
+    /// A deletion of something else than what is there.
     pub(super) fn precondition(kind: &Kind, key: &Key, what: &str, sent: &str, is: &str) -> Self {
         let cause = format!(
-            "Precondition failed: {what} in precondition: {sent}, {what} in object meta: {is}"
+            "the {what} in the precondition ({sent}) does not match the {what} in record ({is}). \
+             The object might have been modified, or deleted and then recreated"
         );
         Self::conflict(kind, &key.name, &cause)
     }
@@ -131,16 +152,31 @@ impl Failure {
         Self::about(kind, name, 409, "Conflict", message)
     }
 
+    /// What a patch made of the object is not of its kind. The real server quotes **all of it**, the
+    /// values of a Secret included: no message of a refused write may be shown to anybody.
+    pub(super) fn unreadable(object: &Value) -> Self {
+        let quoted = json!(object.to_string());
+        let message = format!(" \"\" is invalid: patch: Invalid value: {quoted}");
+        Self::plain(422, "Invalid", message)
+    }
+
+    pub(super) fn too_large() -> Self {
+        let message = "Request entity too large: limit is 3145728";
+        Self::plain(413, "RequestEntityTooLarge", message.to_owned())
+    }
+
     /// One field is wrong; `problem` reads like `Invalid value: "x": field is immutable`.
     pub(super) fn invalid(kind: &Kind, name: &str, field: &str, problem: &str) -> Self {
-        let message = format!("{} \"{name}\" is invalid: {field}: {problem}", kind.name);
+        let message = format!(
+            "{} \"{name}\" is invalid: {field}: {problem}",
+            kind.qualified_name()
+        );
         let mut failure = Self::about(kind, name, 422, "Invalid", message);
-        let reason = if problem.starts_with("Forbidden") {
-            "FieldValueForbidden"
-        } else if problem.starts_with("Required") {
-            "FieldValueRequired"
-        } else {
-            "FieldValueInvalid"
+        let reason = match problem.split_once(':') {
+            Some(("Forbidden", _)) => "FieldValueForbidden",
+            Some(("Required value", _)) => "FieldValueRequired",
+            Some(("Too long", _)) => "FieldValueTooLong",
+            _ => "FieldValueInvalid",
         };
         failure.details["kind"] = json!(kind.name);
         failure.details["causes"] = json!([{"reason": reason, "message": problem, "field": field}]);
@@ -155,6 +191,12 @@ impl Failure {
     /// A JSON patch that does not fit the object.
     pub(super) fn patch_does_not_apply() -> Self {
         let message = "the server rejected our request due to an error in our request";
+        Self::plain(422, "Invalid", message.to_owned())
+    }
+
+    pub(super) fn no_field_manager() -> Self {
+        let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is \
+                       required for apply patch";
         Self::plain(422, "Invalid", message.to_owned())
     }
 

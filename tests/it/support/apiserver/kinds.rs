@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The plural of what defines further kinds.
 pub(super) const DEFINITIONS: &str = "customresourcedefinitions";
@@ -131,6 +131,35 @@ impl Kind {
         } else {
             format!("{}.{}", self.plural, self.group)
         }
+    }
+
+    /// `Secret`, `Connection.handover.dev`: how refusals of a field call it.
+    pub(super) fn qualified_name(&self) -> String {
+        if self.group.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}.{}", self.name, self.group)
+        }
+    }
+
+    /// Built-in objects need not say what they are.
+    pub(super) fn complete_type(&self, object: &mut Value) {
+        if self.custom {
+            return;
+        }
+        for (field, expected) in [
+            ("apiVersion", self.api_version()),
+            ("kind", self.name.clone()),
+        ] {
+            if object[field].is_null() {
+                object[field] = json!(expected);
+            }
+        }
+    }
+
+    /// Whether the object says that it is of this kind.
+    pub(super) fn is_kind_of(&self, object: &Value) -> bool {
+        object["apiVersion"] == self.api_version() && object["kind"] == self.name
     }
 
     /// Fills in what the schema of a custom resource gives a default for.

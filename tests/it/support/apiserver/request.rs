@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::{failure::Failure, kinds::Kind, store::Store};
 
+const LARGEST_BODY: usize = 3 * 1024 * 1024;
+
 /// The verbs of Kubernetes' authorization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verb {
@@ -226,6 +228,9 @@ pub(super) fn parse(
         .map_err(|_| Failure::bad_request("unable to parse the query"))?;
     let parameters = Parameters(parameters);
     let verb = verb(&head.method, path.name.is_some(), &parameters)?;
+    if body.len() > LARGEST_BODY {
+        return Err(Failure::too_large());
+    }
     let body = match body {
         [] => Value::Null,
         text => serde_json::from_slice(text)
@@ -234,8 +239,16 @@ pub(super) fn parse(
     let named = path.name.or_else(|| body["metadata"]["name"].as_str());
     let dry_run =
         parameters.get("dryRun") == "All" || verb == Verb::Delete && body["dryRun"][0] == "All";
+    let target = target(store, &path)?;
+    if let Target::Resource(kind) = &target
+        && verb != Verb::List
+        && verb != Verb::Watch
+        && kind.namespaced != path.namespace.is_some()
+    {
+        return Err(Failure::method_not_allowed());
+    }
     Ok(Call {
-        target: target(store, &path)?,
+        target,
         format: format(head, verb, &parameters)?,
         metadata_only: header_of(head, header::ACCEPT).contains("as=PartialObjectMetadata"),
         info: RequestInfo {
@@ -287,9 +300,7 @@ fn format(head: &Parts, verb: Verb, parameters: &Parameters) -> Result<Format, F
         (Verb::Patch, "application/merge-patch+json") => Ok(Format::MergePatch),
         (Verb::Patch, "application/json-patch+json") => Ok(Format::JsonPatch),
         (Verb::Patch, "application/apply-patch+yaml") => match parameters.get("fieldManager") {
-            "" => Err(Failure::bad_request(
-                "fieldManager is required for apply patch",
-            )),
+            "" => Err(Failure::no_field_manager()),
             _ => Ok(Format::Apply),
         },
         (Verb::Patch, other) => Err(Failure::unsupported_media_type(other)),

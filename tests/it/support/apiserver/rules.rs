@@ -12,12 +12,9 @@ use super::{
 /// The body is an object of this kind, under this name, in this namespace.
 pub(super) fn check_form(subject: Subject<'_>, object: &Value) -> Result<(), Failure> {
     let Subject { kind, key, .. } = subject;
-    if text(&object["apiVersion"]) != kind.api_version() || text(&object["kind"]) != kind.name {
+    if !kind.is_kind_of(object) {
         let message = format!(
-            "the kind in the data ({} {}) does not match the expected kind ({} {})",
-            object["apiVersion"],
-            object["kind"],
-            kind.api_version(),
+            "the object provided is unrecognized (must be of type {})",
             kind.name
         );
         return Err(Failure::bad_request(message));
@@ -26,6 +23,13 @@ pub(super) fn check_form(subject: Subject<'_>, object: &Value) -> Result<(), Fai
     if key.name.is_empty() {
         let problem = "Required value: name or generateName is required";
         return Err(Failure::invalid(kind, "", "metadata.name", problem));
+    }
+    if !is_dns_name(&key.name) {
+        let problem = format!(
+            "Invalid value: {:?}: a lowercase RFC 1123 subdomain",
+            key.name
+        );
+        return Err(Failure::invalid(kind, &key.name, "metadata.name", &problem));
     }
     if text(&metadata["name"]) != key.name {
         let message = "the name of the object does not match the name on the URL";
@@ -52,13 +56,7 @@ pub(super) fn check_identity(
     let (uid, version) = (text(&sent["uid"]), text(&sent["resourceVersion"]));
     let other_uid = !uid.is_empty() && uid != text(&is["uid"]);
     if other_uid && format == Format::Whole {
-        return Err(Failure::precondition(
-            kind,
-            key,
-            "UID",
-            uid,
-            text(&is["uid"]),
-        ));
+        return Err(Failure::other_object(kind, key, uid, text(&is["uid"])));
     }
     if version.is_empty() && kind.custom {
         let problem = "Invalid value: 0: must be specified for an update";
@@ -116,4 +114,16 @@ pub(super) fn check_finalizers(
         "metadata.finalizers",
         &problem,
     ))
+}
+
+/// A subdomain of RFC 1123, as names of almost everything are.
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        !label.is_empty()
+            && label.bytes().all(|b| plain(b) || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }

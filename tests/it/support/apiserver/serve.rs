@@ -101,7 +101,7 @@ impl ApiServer {
         let mut takes = LATENCY;
         match self.ask(&call.info, Phase::Before) {
             Verdict::Pass => {}
-            Verdict::Fail(code) => return Ok(Failure::of_code(code).into()),
+            Verdict::Fail(code) => return Ok(Failure::fault(code, &call.body).into()),
             Verdict::LoseRequest => return Err(ConnectionLost),
             Verdict::LoseResponse => lost = true,
             Verdict::Hang => future::pending().await,
@@ -113,7 +113,7 @@ impl ApiServer {
         let mut reply = self.carry_out(call);
         match self.ask(&call.info, Phase::After) {
             Verdict::Pass => {}
-            Verdict::Fail(code) => reply = Failure::of_code(code).into(),
+            Verdict::Fail(code) => reply = Failure::fault(code, &call.body).into(),
             Verdict::LoseRequest | Verdict::LoseResponse => lost = true,
             Verdict::Hang => future::pending().await,
             Verdict::Delay(longer) => {

@@ -108,6 +108,11 @@ impl State {
                 let answer = removed(kind, &write.object);
                 (write, Some(answer))
             }
+            // The reply to the last finalizer's removal still shows the version before.
+            Outcome::Store(write) if write.removes => {
+                let answer = write.object.clone();
+                (write, Some(answer))
+            }
             Outcome::Store(write) => (write, None),
         };
         if dry_run {

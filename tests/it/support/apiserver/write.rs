@@ -72,6 +72,7 @@ pub(super) fn create(
     now: Timestamp,
 ) -> Result<Decision, Failure> {
     let Subject { kind, key, .. } = subject;
+    kind.complete_type(&mut object);
     check_form(subject, &object)?;
     admission::check_namespace(store, kind, key)?;
     if store.get(key).is_some() {
@@ -177,7 +178,11 @@ fn sent_object(
 ) -> Result<Value, Failure> {
     let mut object = current.clone();
     match format {
-        Format::Whole => return Ok(body.clone()),
+        Format::Whole => {
+            object = body.clone();
+            subject.kind.complete_type(&mut object);
+            return Ok(object);
+        }
         Format::MergePatch | Format::Apply => json_patch::merge(&mut object, body),
         Format::JsonPatch => {
             let patch = serde_json::from_value(json_patch_of(body, current))
@@ -187,14 +192,10 @@ fn sent_object(
                 .map_err(|_| Failure::patch_does_not_apply())?;
         }
     }
-    match &object {
-        Value::Object(_) => Ok(object),
-        _ => Err(Failure::invalid(
-            subject.kind,
-            subject.name(),
-            "patch",
-            "Invalid value: not an object",
-        )),
+    if subject.kind.is_kind_of(&object) {
+        Ok(object)
+    } else {
+        Err(Failure::unreadable(&object))
     }
 }
 
