@@ -2,7 +2,10 @@
 
 use handover::clock::Clock;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{CustomResource, CustomResourceExt as _, core::ObjectMeta};
+use kube::{
+    Api, CustomResource, CustomResourceExt as _,
+    core::{ObjectMeta, Status},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -15,6 +18,7 @@ mod contract;
 mod controller;
 mod faults;
 mod objects;
+mod reads;
 mod watches;
 
 /// A custom resource with a status that has a default, as ours have.
@@ -64,6 +68,17 @@ fn secret(name: &str, value: &str) -> Secret {
         },
         data: Some([("token".into(), ByteString(value.into()))].into()),
         ..Secret::default()
+    }
+}
+
+fn secrets(server: &ApiServer) -> Api<Secret> {
+    Api::namespaced(server.client("test"), "team-a")
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Box<Status> {
+    match result.unwrap_err() {
+        kube::Error::Api(status) => status,
+        other => panic!("not an answer of the server: {other}"),
     }
 }
 

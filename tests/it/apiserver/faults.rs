@@ -17,20 +17,13 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{secret, server};
+use super::{refusal, secret, server};
 use crate::support::apiserver::{ApiServer, Entry, LATENCY, Phase, RequestInfo, Verb, Verdict};
 
 fn secrets(server: &ApiServer) -> Api<Secret> {
     Api::namespaced(server.client("operator"), "team-a")
-}
-
-fn code(error: &kube::Error) -> u16 {
-    match error {
-        kube::Error::Api(status) => status.code,
-        other => panic!("not an answer of the server: {other}"),
-    }
 }
 
 /// One create under this verdict, at this phase.
@@ -65,7 +58,7 @@ async fn a_lost_request_is_not_carried_out_and_a_lost_response_is() {
 async fn a_failure_comes_instead_of_the_write_or_after_it() {
     for (phase, applied) in [(Phase::Before, false), (Phase::After, true)] {
         let (server, created) = create_under(Verdict::Fail(503), phase).await;
-        assert_eq!(code(&created.unwrap_err()), 503);
+        assert_eq!(refusal(created).code, 503);
         assert_eq!(exists(&server), applied);
         assert_eq!(server.log()[0].code, Some(503));
     }
@@ -85,6 +78,28 @@ async fn a_hanging_request_never_answers_and_a_late_one_answers_late() {
     secrets.get("late").await.unwrap_err();
     let twice = Duration::from_secs(60);
     assert_eq!(begun.elapsed(), LATENCY + twice, "before and after");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_arrived_is_carried_out_although_the_client_gave_up() {
+    let server = server();
+    server.on_request(|_, phase| match phase {
+        Phase::Before => Verdict::Delay(Duration::from_secs(600)),
+        Phase::After => Verdict::Pass,
+    });
+    let (secrets, params, object) = (secrets(&server), PostParams::default(), secret("one", "a"));
+    let create = timeout(Duration::from_secs(30), secrets.create(&params, &object));
+    assert!(create.await.is_err());
+    assert!(!exists(&server));
+    sleep(Duration::from_secs(600)).await;
+    assert!(exists(&server));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_on_demand_quotes_what_was_sent() {
+    let (_, created) = create_under(Verdict::Fail(422), Phase::Before).await;
+    let sent = serde_json::to_value(secret("one", "a")).unwrap()["data"]["token"].to_string();
+    assert!(created.unwrap_err().to_string().contains(&sent));
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,13 +195,14 @@ async fn a_denied_right_is_refused_and_the_review_says_so() {
     let patched = secrets(&server)
         .patch("one", &PatchParams::default(), &patch)
         .await;
-    let error = patched.unwrap_err();
-    assert_eq!(code(&error), 403);
+    let status = refusal(patched);
+    assert!(status.is_forbidden());
     assert!(
-        error.to_string().contains(
+        status.message.contains(
             r#"User "operator" cannot patch resource "secrets" in API group "" in the namespace "team-a""#
         ),
-        "{error}"
+        "{}",
+ status.message
     );
     assert!(!may(&client, "patch", "team-a").await);
     assert!(may(&client, "patch", "team-b").await);

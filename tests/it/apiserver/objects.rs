@@ -8,28 +8,17 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
-    core::{PartialObjectMeta, Request, Status},
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
+    core::Request,
 };
 use serde_json::{Value, json};
 
-use super::{Gadget, gadget, secret, server};
-use crate::support::apiserver::{ApiServer, Version};
-
-fn secrets(server: &ApiServer) -> Api<Secret> {
-    Api::namespaced(server.client("test"), "team-a")
-}
+use super::{Gadget, gadget, refusal, secret, secrets, server};
+use crate::support::apiserver::ApiServer;
 
 fn gadgets(server: &ApiServer) -> Api<Gadget> {
     Api::namespaced(server.client("test"), "team-a")
-}
-
-fn refusal<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> Box<Status> {
-    match result.unwrap_err() {
-        kube::Error::Api(status) => status,
-        other => panic!("not an answer of the server: {other}"),
-    }
 }
 
 async fn patch<K>(api: &Api<K>, name: &str, body: Value) -> Result<K, kube::Error>
@@ -256,87 +245,6 @@ async fn a_deleted_namespace_takes_its_objects_along_unless_a_finalizer_holds_on
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_show_the_objects_as_they_were_at_the_first_page() {
-    let server = server();
-    for name in ["a", "b", "c", "d", "e"] {
-        server.apply_as_user(&secret(name, "x"));
-    }
-    let secrets = secrets(&server);
-    let params = ListParams::default().limit(2);
-    let first = secrets.list(&params).await.unwrap();
-    assert_eq!(first.metadata.remaining_item_count, Some(3));
-    server.delete_as_user::<Secret>("team-a", "d");
-    server.apply_as_user(&secret("bb", "x"));
-    let mut names: Vec<String> = first.items.iter().map(ResourceExt::name_any).collect();
-    let mut token = first.metadata.continue_;
-    while let Some(next) = token.filter(|token| !token.is_empty()) {
-        let page = secrets
-            .list(&params.clone().continue_token(&next))
-            .await
-            .unwrap();
-        assert_eq!(
-            page.metadata.resource_version,
-            first.metadata.resource_version
-        );
-        names.extend(page.items.iter().map(ResourceExt::name_any));
-        token = page.metadata.continue_;
-    }
-    assert_eq!(names, ["a", "b", "c", "d", "e"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn selectors_choose_by_label_and_name() {
-    let server = server();
-    for (name, labels) in [
-        ("a", json!({"env": "prod", "tier": "web"})),
-        ("b", json!({"env": "test"})),
-        ("c", json!({})),
-    ] {
-        server.apply_as_user(&secret(name, "x"));
-        server.patch_as_user::<Secret>("team-a", name, &json!({"metadata": {"labels": labels}}));
-    }
-    let secrets = secrets(&server);
-    for (labels, expected) in [
-        ("env=prod", "a"),
-        ("env==test", "b"),
-        ("env!=prod", "bc"),
-        ("env in (prod, test)", "ab"),
-        ("env notin (prod),tier", ""),
-        ("env,tier", "a"),
-        ("!env", "c"),
-    ] {
-        let found = secrets
-            .list(&ListParams::default().labels(labels))
-            .await
-            .unwrap();
-        let names: String = found.items.iter().map(ResourceExt::name_any).collect();
-        assert_eq!(names, expected, "{labels}");
-    }
-    let named = ListParams::default().fields("metadata.name=b,metadata.namespace!=x");
-    assert_eq!(secrets.list(&named).await.unwrap().items.len(), 1);
-    let unknown = ListParams::default().fields("spec.nodeName=x");
-    assert_eq!(refusal(secrets.list(&unknown).await).code, 400);
-}
-
-#[tokio::test(start_paused = true)]
-async fn metadata_alone_carries_no_value() {
-    let server = server();
-    server.apply_as_user(&secret("one", "a"));
-    let client = server.client("test");
-    let request = Request::new("/api/v1/namespaces/team-a/secrets");
-    let one = request.get_metadata("one", &GetParams::default()).unwrap();
-    let list = request.list_metadata(&ListParams::default()).unwrap();
-    for request in [one, list] {
-        let text = client.request_text(request).await.unwrap();
-        assert!(text.contains(r#""kind":"PartialObjectMetadata""#), "{text}");
-        assert!(!text.contains("data\":{\"token"), "{text}");
-    }
-    let api = secrets(&server);
-    let found: PartialObjectMeta<Secret> = api.get_metadata("one").await.unwrap();
-    assert_eq!(found.name_any(), "one");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_json_patch_tests_before_it_changes() {
     let server = server();
     server.apply_as_user(&secret("one", "a"));
@@ -381,23 +289,6 @@ async fn what_the_server_does_not_know_is_refused() {
         .create(&PostParams::default(), &secret("one", "a"))
         .await;
     assert_eq!(refusal(created).code, 405);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_oracle_sees_every_version() {
-    let server = server();
-    server.apply_as_user(&secret("one", "a"));
-    server.apply_as_user(&secret("one", "b"));
-    server.delete_as_user::<Secret>("team-a", "one");
-    let history = server.history::<Secret>("team-a", "one");
-    let value = |version: &Version<Secret>| {
-        let data = version.object.as_ref()?.data.as_ref()?;
-        Some(data["token"].0.clone())
-    };
-    let values: Vec<Option<Vec<u8>>> = history.iter().map(value).collect();
-    assert_eq!(values, [Some(b"a".into()), Some(b"b".into()), None]);
-    assert!(history.is_sorted_by_key(|version| version.number));
-    assert_eq!(history[0].at, server.clock().now());
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ async fn an_object_that_leaves_the_selection_is_deleted_for_the_watch() {
     label("one", "really no");
     server.delete_as_user::<Secret>("team-a", "two");
     let version = server
-        .history::<Secret>("team-a", "two")
+        .history::<Secret>(|_, name| name == "two")
         .pop()
         .unwrap()
         .number;

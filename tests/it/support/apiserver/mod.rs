@@ -10,7 +10,8 @@
 //!
 //! # Guarantees
 //! The facts of `tests/contract` hold here as on a real control plane. Time is tokio's: with a paused
-//! clock hours of requeues take milliseconds. The same run gives the same uids and versions.
+//! clock hours of requeues take milliseconds. The same run gives the same uids and versions. What has
+//! arrived is carried out, also if the client has given up or crashed, unless a hook says otherwise.
 //!
 //! # Assumptions
 //! One test, one server, one current-thread runtime.

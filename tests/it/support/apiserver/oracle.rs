@@ -21,6 +21,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Version<K> {
     pub(crate) number: u64,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     pub(crate) at: Timestamp,
     /// Nothing where this version is its removal.
     pub(crate) object: Option<K>,
@@ -47,15 +49,22 @@ impl ApiServer {
         objects.map(|(_, object)| typed(object)).collect()
     }
 
-    /// Every version that objects of this name ever had, oldest first.
-    pub(crate) fn history<K: Object>(&self, namespace: &str, name: &str) -> Vec<Version<K>> {
+    /// Every version that these objects of a kind ever had, oldest first; `is_meant` is asked with
+    /// namespace and name.
+    pub(crate) fn history<K: Object>(
+        &self,
+        is_meant: impl Fn(&str, &str) -> bool,
+    ) -> Vec<Version<K>> {
         let state = self.state();
-        let (_, key) = place::<K>(&state, namespace, name);
+        let (kind, _) = place::<K>(&state, "", "");
         let changes = state.store.since(0).iter();
         changes
-            .filter(|change| change.key == key)
+            .filter(|change| change.key.is_of(&kind))
+            .filter(|change| is_meant(&change.key.namespace, &change.key.name))
             .map(|change| Version {
                 number: change.version,
+                namespace: change.key.namespace.clone(),
+                name: change.key.name.clone(),
                 at: change.at,
                 object: change.left().map(|object| typed(object)),
             })

@@ -7,7 +7,7 @@ use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use kube::client::Body;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::{task::JoinError, time::sleep};
 
 use super::{
     ApiServer,
@@ -51,6 +51,7 @@ impl Reply {
 }
 
 impl ApiServer {
+    /// Answers one request. Once it has arrived it is carried out, also if its client goes away.
     pub(super) async fn serve(
         self,
         client: String,
@@ -62,11 +63,18 @@ impl ApiServer {
             Ok(call) => call,
             Err(failure) => return self.respond(failure.into()),
         };
-        let reply = self.exchange(&call).await?;
-        if let Some(entry) = self.state().log.get_mut(call.info.seq - 1) {
-            entry.code = Some(reply.code());
+        let server = self.clone();
+        let exchange = tokio::spawn(async move {
+            let reply = server.exchange(&call).await?;
+            if let Some(entry) = server.state().log.get_mut(call.info.seq - 1) {
+                entry.code = Some(reply.code());
+            }
+            Ok(reply)
+        });
+        match exchange.await {
+            Ok(reply) => self.respond(reply?),
+            Err(stopped) => Err(broken_off(stopped)),
         }
-        self.respond(reply)
     }
 
     /// Understands a request and begins its line in the log.
@@ -195,6 +203,14 @@ impl ApiServer {
             Reply::Watch(watch) => StreamBody::new(watch.into_frames()).boxed_unsync(),
         };
         answer.body(body).map_err(|_| ConnectionLost)
+    }
+}
+
+/// A panic in a hook or a check belongs to the test; otherwise the runtime is going down.
+fn broken_off(stopped: JoinError) -> ConnectionLost {
+    match stopped.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => ConnectionLost,
     }
 }
 
