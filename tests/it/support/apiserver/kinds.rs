@@ -144,16 +144,14 @@ impl Kind {
 
     /// Built-in objects need not say what they are.
     pub(super) fn complete_type(&self, object: &mut Value) {
-        if self.custom {
+        let Some(fields) = object.as_object_mut().filter(|_| !self.custom) else {
             return;
-        }
+        };
         for (field, expected) in [
             ("apiVersion", self.api_version()),
             ("kind", self.name.clone()),
         ] {
-            if object[field].is_null() {
-                object[field] = json!(expected);
-            }
+            fields.entry(field).or_insert_with(|| json!(expected));
         }
     }
 

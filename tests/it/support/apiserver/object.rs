@@ -5,6 +5,17 @@ use serde_json::{Value, json};
 
 use super::kinds::Kind;
 
+/// The metadata that no request sets.
+pub(super) const OF_THE_SERVER: [&str; 7] = [
+    "uid",
+    "namespace",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "resourceVersion",
+];
+
 /// The stored object with nothing but the status that was sent.
 pub(super) fn with_status(current: &Value, sent: &Value) -> Value {
     let mut next = current.clone();
@@ -17,30 +28,27 @@ pub(super) fn with_status(current: &Value, sent: &Value) -> Value {
 
 /// The object that was sent, with what belongs to the server.
 pub(super) fn with_metadata(current: &Value, sent: Value, status_is_apart: bool) -> Value {
-    const OF_THE_SERVER: [&str; 7] = [
-        "uid",
-        "namespace",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "resourceVersion",
-    ];
     let mut next = sent;
     for field in OF_THE_SERVER {
         restore(&mut next["metadata"], &current["metadata"], field);
     }
-    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-        if is_empty(&next["metadata"][field]) {
-            remove(&mut next["metadata"], field);
-        }
-    }
+    tidy(&mut next);
     if status_is_apart {
         restore(&mut next, current, "status");
     }
     next
 }
 
+/// Empty metadata is no metadata.
+pub(super) fn tidy(object: &mut Value) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        if is_empty(&object["metadata"][field]) {
+            remove(&mut object["metadata"], field);
+        }
+    }
+}
+
+/// Whether anything but metadata and status changed.
 pub(super) fn spec_differs(current: &Value, next: &Value) -> bool {
     let rest = |object: &Value| {
         let mut rest = object.clone();
@@ -108,7 +116,7 @@ pub(super) fn remove(object: &mut Value, field: &str) {
     }
 }
 
-pub(super) fn restore(object: &mut Value, from: &Value, field: &str) {
+fn restore(object: &mut Value, from: &Value, field: &str) {
     match from.get(field) {
         Some(value) => object[field] = value.clone(),
         None => remove(object, field),

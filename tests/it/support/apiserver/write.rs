@@ -8,8 +8,8 @@ use super::{
     failure::Failure,
     kinds::Kind,
     object::{
-        bump_generation, is_deleting, is_held, marked_deleted, remove, spec_differs, text, time,
-        with_metadata, with_status,
+        OF_THE_SERVER, bump_generation, is_deleting, is_held, marked_deleted, remove, spec_differs,
+        text, tidy, time, with_metadata, with_status,
     },
     request::Format,
     rules::{check_finalizers, check_form, check_identity, check_preconditions},
@@ -75,16 +75,17 @@ pub(super) fn create(
     kind.complete_type(&mut object);
     check_form(subject, &object)?;
     admission::check_namespace(store, kind, key)?;
+    if !text(&object["metadata"]["resourceVersion"]).is_empty() {
+        return Err(Failure::version_on_create());
+    }
     if store.get(key).is_some() {
         return Err(Failure::already_exists(kind, &key.name));
     }
+    tidy(&mut object);
     let metadata = &mut object["metadata"];
-    if !text(&metadata["resourceVersion"]).is_empty() {
-        return Err(Failure::version_on_create());
+    for field in OF_THE_SERVER {
+        remove(metadata, field);
     }
-    remove(metadata, "deletionTimestamp");
-    remove(metadata, "deletionGracePeriodSeconds");
-    remove(metadata, "selfLink");
     metadata["uid"] = json!(store.next_uid());
     metadata["creationTimestamp"] = json!(time(now));
     if kind.namespaced {
