@@ -9,13 +9,14 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event as KubernetesEvent};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
     runtime::{
         Controller, WatchStreamExt as _,
         controller::Action,
+        events::{self, EventType, Recorder},
         finalizer::{self, Event, finalizer},
         reflector, watcher,
     },
@@ -172,4 +173,27 @@ async fn a_reflector_follows_over_broken_and_expired_watches() {
     assert_eq!(store.len(), 1);
     assert_eq!(store.state()[0].name_any(), "two");
     follower.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorder_creates_an_event_once_and_then_counts() {
+    let server = server();
+    let about = server.apply_as_user(&gadget("one")).object_ref(&());
+    let recorder = Recorder::new(server.client("operator"), "test.handover.dev".into());
+    let event = events::Event {
+        type_: EventType::Normal,
+        reason: "Issued".into(),
+        note: None,
+        action: "Issue".into(),
+        secondary: None,
+    };
+    for _ in 0..3 {
+        recorder.publish(&event, &about).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let [stored] = &server.list::<KubernetesEvent>()[..] else {
+        panic!("one Event");
+    };
+    assert_eq!(stored.regarding.as_ref().unwrap().uid, about.uid);
+    assert_eq!(stored.series.as_ref().unwrap().count, 3);
 }
