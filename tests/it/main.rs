@@ -1,6 +1,14 @@
 //! The integration tests that need no socket: one binary, linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a scenario that cannot go on fails"
+)]
+
 mod support; // the in-process API server and the worlds around it
 
+mod apiserver; // the in-process API server keeps the contract of the real one
 mod borders; // who may know whom
 mod manifests; // generated definitions, the chart's copies, CEL rules, examples

@@ -1,1 +1,4 @@
 //! What the scenarios share.
+
+pub(crate) mod apiserver; // Kubernetes without a socket
+pub(crate) mod capture; // all that is said, and the search for values in it
