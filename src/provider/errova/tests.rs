@@ -270,6 +270,12 @@ async fn a_110_a_damaged_2xx_is_unknown_and_gives_the_id_if_it_can() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_110_our_own_admin_token_is_never_taken_for_a_new_one() {
+    let outcome = issue(reply(201, r#"{"id":"mt_01","tokenSecret":"erv_admin"}"#)).await;
+    assert_eq!(unknown(outcome), (None, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_create_that_is_not_accepted_means_what_its_class_says() {
     for (status, refusal) in [
         (401, Refusal::Unauthenticated),
