@@ -344,6 +344,50 @@ async fn a_93_one_429_holds_back_every_other_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_93_an_answer_that_serves_ends_the_doubling() {
+    let (errova, script) = scripted([
+        reply(429, OWN),
+        reply(404, OWN),
+        reply(429, OWN),
+        reply(404, OWN),
+    ]);
+    let minute = Duration::from_secs(60);
+    for throttled in [true, false, true, false] {
+        let result = errova.authenticate().await;
+        assert_eq!(result == Err(ProviderError::Throttled), throttled);
+        if throttled {
+            tokio::time::advance(minute).await;
+        }
+    }
+    assert_eq!(script.sent().len(), 4);
+}
+
+#[test]
+fn only_an_object_with_a_known_member_is_errovas_own_error() {
+    for own in [
+        OWN,
+        r#"{"statusCode":403}"#,
+        r#"{"errors":[]}"#,
+        r#"{"message":"no","x":1}"#,
+    ] {
+        assert!(own_shape(&serde_json::from_str(own).unwrap()), "{own}");
+    }
+    for foreign in [
+        "{}",
+        "[]",
+        "null",
+        "\"error\"",
+        r#"["error"]"#,
+        r#"{"Error":1,"login":"/"}"#,
+    ] {
+        assert!(
+            !own_shape(&serde_json::from_str(foreign).unwrap()),
+            "{foreign}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_uses_the_value_and_hurts_nothing() {
     let (errova, script) = scripted([reply(404, OWN)]);
     assert_eq!(errova.probe(&stored("erv_new")).await, Ok(Probed::Accepted));
