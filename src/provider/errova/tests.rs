@@ -411,6 +411,7 @@ async fn a_probe_says_only_what_the_answer_proves() {
         .into_iter()
         .chain([
             (reply(401, OWN), Ok(Probed::Refused)),
+            (reply(200, "<html>"), Err(ProviderError::Unavailable)),
             (reply(401, "<html>"), Err(ProviderError::Unavailable)),
             (reply(404, "<html>"), Err(ProviderError::Unavailable)),
             (reply(302, ""), Err(ProviderError::Unavailable)),
@@ -449,7 +450,7 @@ async fn the_admin_credential_authenticates_even_where_it_may_not() {
 async fn a_token_is_gone_when_deleted_or_twice_not_there() {
     for (replies, calls) in [
         (vec![reply(204, "")], 1),
-        (vec![reply(200, "<html>")], 1),
+        (vec![reply(200, "OK")], 1),
         (vec![reply(404, OWN), reply(404, OWN)], 2),
         (vec![reply(404, OWN), reply(410, OWN)], 2),
         (vec![reply(410, OWN), reply(204, "")], 2),
@@ -473,6 +474,7 @@ async fn a_token_is_gone_when_deleted_or_twice_not_there() {
 async fn nothing_else_proves_that_a_token_is_gone() {
     for (replies, error) in [
         (vec![reply(404, "<html>")], ProviderError::Unavailable),
+        (vec![reply(200, "<html>")], ProviderError::Unavailable),
         (
             vec![reply(404, OWN), reply(404, "")],
             ProviderError::Unavailable,
