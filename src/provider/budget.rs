@@ -38,8 +38,9 @@ use crate::clock::Clock;
 
 mod door;
 
-/// A pause that ends within this time is sat out at the door.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A pause that ends within this time is sat out at the door. Well below the half minute in which a create
+/// may be sent.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The first pause after a 429 that does not say how long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 /// No provider can silence a connection for longer, whatever it says.
@@ -98,9 +99,9 @@ impl Budget {
     /// Waits for a turn, a slot and a token, in this order.
     pub async fn admit(&self, lane: Lane) -> Result<Permit, Paused> {
         let _turn = self.door.turn(lane).await;
+        self.open().await?;
         // The semaphore is never closed, so this is never `None`.
         let slot = self.in_flight.clone().acquire_owned().await.ok();
-        self.open().await?;
         self.token().await;
         self.open().await?; // somebody else's 429 may have come meanwhile
         Ok(Permit {

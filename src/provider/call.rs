@@ -1,12 +1,12 @@
 //! Every request to a provider goes through here: it waits for its turn in the connection's budget, is sent
 //! once, and if the answer asks for patience the whole connection has it.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     ProviderError,
@@ -17,6 +17,8 @@ use crate::{
     ledger::proof::CreateOnce,
     transport::{Transport, TransportError},
 };
+
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// Headers that say when a limit ends, beside `Retry-After`: seconds, or a Unix time.
 const RESET_HEADERS: [&str; 3] = [
@@ -29,51 +31,131 @@ const LONGEST_DELTA: u64 = 1_000_000_000;
 /// "Try again now" is not what a limit means.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The way to one provider: its transport behind its budget.
-pub(super) struct Line {
-    transport: Arc<dyn Transport>,
-    budget: Arc<Budget>,
-    own_shape: OwnShape,
+/// What is asked of a provider, in words that are the same for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// A machine token is created.
+    MachineTokenCreate,
+    /// A machine token is deleted.
+    MachineTokenDelete,
+    /// Whether a value authenticates.
+    AuthCheck,
 }
 
-impl Line {
-    pub(super) fn new(
-        transport: Arc<dyn Transport>,
-        budget: Arc<Budget>,
-        own_shape: OwnShape,
-    ) -> Self {
-        Self {
-            transport,
-            budget,
-            own_shape,
+impl Operation {
+    /// As metrics, audit and the simulator call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MachineTokenCreate => "machineToken.create",
+            Self::MachineTokenDelete => "machineToken.delete",
+            Self::AuthCheck => "auth.check",
+        }
+    }
+}
+
+/// What a request came to, as far as it can be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answered {
+    /// 2xx.
+    Ok,
+    /// Refused, in the provider's own shape.
+    Rejected,
+    /// 429.
+    Throttled,
+    /// Nothing that proves anything.
+    Ambiguous,
+    /// No byte left.
+    NotSent,
+}
+
+impl Answered {
+    fn of_create(class: &Class) -> Self {
+        match class {
+            Class::Accepted(_) => Self::Ok,
+            Class::Rejected(TOO_MANY_REQUESTS) => Self::Throttled,
+            Class::Rejected(_) => Self::Rejected,
+            Class::Ambiguous => Self::Ambiguous,
+            Class::NotSent => Self::NotSent,
         }
     }
 
+    fn of_call(result: &Result<Bytes, ProviderError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(ProviderError::Throttled) => Self::Throttled,
+            Err(
+                ProviderError::Unauthenticated
+                | ProviderError::Forbidden
+                | ProviderError::Rejected(_),
+            ) => Self::Rejected,
+            Err(ProviderError::Unavailable) => Self::Ambiguous,
+            Err(ProviderError::NotSent) => Self::NotSent,
+        }
+    }
+}
+
+/// Who wants to know of every request that was tried. Those that were held back are none.
+pub trait Observe: Send + Sync {
+    /// Called once per request, when its answer is in.
+    fn observe(&self, operation: Operation, answered: Answered, took: Duration);
+}
+
+/// The way of one connection to its provider: its transport behind its budget. Cheap to clone.
+#[derive(Clone)]
+pub struct Line {
+    transport: Arc<dyn Transport>,
+    budget: Arc<Budget>,
+    observer: Option<Arc<dyn Observe>>,
+}
+
+/// One request, before it has its turn.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) lane: Lane,
+    pub(super) request: Request<Bytes>,
+    pub(super) own_shape: OwnShape,
+}
+
+impl Line {
+    /// All of a connection's requests go through one budget.
+    pub fn new(transport: Arc<dyn Transport>, budget: Arc<Budget>) -> Self {
+        Self {
+            transport,
+            budget,
+            observer: None,
+        }
+    }
+
+    /// Tells `observer` about every request.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Sends what creates nothing.
-    pub(super) async fn call(
-        &self,
-        lane: Lane,
-        request: Request<Bytes>,
-    ) -> Result<Bytes, ProviderError> {
-        let permit = self.budget.admit(lane).await;
+    pub(super) async fn call(&self, call: Call) -> Result<Bytes, ProviderError> {
+        let permit = self.budget.admit(call.lane).await;
         let permit = permit.map_err(|Paused { .. }| ProviderError::Throttled)?;
-        classify_call(self.exchange(permit, request).await, self.own_shape)
+        let begun = Instant::now();
+        let result = classify_call(self.exchange(permit, call.request).await, call.own_shape);
+        self.observe(call.operation, Answered::of_call(&result), begun);
+        result
     }
 
     /// Sends a create, unless it is too late for it: the last look is after the wait and right before the
     /// sending, since in between the next holder may have abandoned the intent.
-    pub(super) async fn create(
-        &self,
-        lane: Lane,
-        create: CreateOnce,
-        request: Request<Bytes>,
-    ) -> Class {
-        match timeout_at(create.not_after(), self.budget.admit(lane)).await {
-            Err(_) => Class::NotSent,
-            Ok(Err(Paused { .. })) => Class::Rejected(StatusCode::TOO_MANY_REQUESTS.as_u16()),
-            Ok(Ok(_)) if create.is_late() => Class::NotSent,
-            Ok(Ok(permit)) => classify_create(self.exchange(permit, request).await, self.own_shape),
-        }
+    pub(super) async fn create(&self, create: CreateOnce, call: Call) -> Class {
+        let permit = match timeout_at(create.not_after(), self.budget.admit(call.lane)).await {
+            Err(_) => return Class::NotSent,
+            Ok(Err(Paused { .. })) => return Class::Rejected(TOO_MANY_REQUESTS),
+            Ok(Ok(_)) if create.is_late() => return Class::NotSent,
+            Ok(Ok(permit)) => permit,
+        };
+        let begun = Instant::now();
+        let class = classify_create(self.exchange(permit, call.request).await, call.own_shape);
+        self.observe(call.operation, Answered::of_create(&class), begun);
+        class
     }
 
     async fn exchange(
@@ -82,13 +164,26 @@ impl Line {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
         let answer = self.transport.send(request).await?;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        if answer.status() == TOO_MANY_REQUESTS {
             let asked = wait_asked_for(answer.headers(), self.budget.now());
             self.budget.throttled(&permit, asked);
         } else if !answer.status().is_server_error() {
             self.budget.served(&permit);
         }
         Ok(answer)
+    }
+
+    fn observe(&self, operation: Operation, answered: Answered, begun: Instant) {
+        if let Some(observer) = &self.observer {
+            observer.observe(operation, answered, begun.elapsed());
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = f.debug_struct("Line");
+        line.field("budget", &self.budget).finish_non_exhaustive()
     }
 }
 

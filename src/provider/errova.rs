@@ -3,7 +3,7 @@
 //!
 //! Documentation: <https://errova.com/docs/api/management-api>. It names the paths, the bodies to send and
 //! `tokenSecret`; statuses, error bodies and the other names of an answer are not documented. So answers are
-//! decoded tolerantly, by one table ([`MACHINE_TOKEN`]), and nothing in them is believed without need.
+//! decoded tolerantly, by one table (`MACHINE_TOKEN`), and nothing in them is believed without need.
 //!
 //! # Caveats
 //! No list is documented: an answer that is lost leaves a token that nobody can find.
@@ -22,8 +22,8 @@ use super::{
     Request, Revoke, Unknown,
     admin::{AdminToken, bearer, is_token},
     answer::{Answer, Object},
-    budget::{Budget, Lane},
-    call::Line,
+    budget::Lane,
+    call::{Call, Line, Operation},
     capabilities::{Capabilities, ERROVA_MACHINE_TOKEN},
     endpoint::{Endpoint, UnsafeSegment},
     outcome::{Class, refusal},
@@ -35,7 +35,6 @@ use crate::{
         proof::{Condemned, CreateOnce, Stored},
     },
     secret_value::SecretValue,
-    transport::Transport,
 };
 
 /// Where the vendor serves the API, if a connection does not say otherwise.
@@ -84,7 +83,7 @@ struct Nothing {}
 /// The machine tokens of one organization, through one connection. Cheap to clone.
 #[derive(Clone)]
 pub struct Errova {
-    line: Arc<Line>,
+    line: Line,
     endpoint: Endpoint,
     organization: String,
     admin: Arc<AdminToken>,
@@ -100,12 +99,11 @@ impl Errova {
         endpoint: Endpoint,
         organization: &str,
         admin: AdminToken,
-        transport: Arc<dyn Transport>,
-        budget: Arc<Budget>,
+        line: Line,
     ) -> Result<Self, UnsafeSegment> {
         endpoint.at(&[organization])?;
         Ok(Self {
-            line: Arc::new(Line::new(transport, budget, own_shape)),
+            line,
             endpoint,
             organization: organization.to_owned(),
             admin: Arc::new(admin),
@@ -165,14 +163,48 @@ impl Errova {
         let Some(message) = self.create_request(&marker, request) else {
             return Outcome::Refused(Refusal::NotSent);
         };
-        match self.line.create(self.lane, create, message).await {
+        let call = call(Operation::MachineTokenCreate, self.lane, message);
+        match self.line.create(create, call).await {
             Class::NotSent => Outcome::Refused(Refusal::NotSent),
             Class::Rejected(status) => Outcome::Refused(refusal(status)),
             Class::Ambiguous => Outcome::Unknown(Unknown {
                 id: None,
                 unreadable: false,
             }),
-            Class::Accepted(body) => possession(&Answer::read(&body), &marker, request),
+            Class::Accepted(body) => self.possession(&Answer::read(&body), &marker, request),
+        }
+    }
+
+    /// What a 2xx puts into our hands.
+    fn possession(&self, answer: &Answer, marker: &Marker, request: &Request) -> Outcome {
+        let names = &MACHINE_TOKEN;
+        let objects = || answer.objects(names.inside);
+        let home = objects().find(|object| object.text(names.value).is_some());
+        // Beside the value first: an `id` further up may be the id of something else.
+        let id = home
+            .into_iter()
+            .chain(objects())
+            .find_map(|object| object.text(names.id))
+            .and_then(|id| CredentialId::parse(id.expose()).ok());
+        let value = home
+            .filter(|_| answer.is_whole())
+            .and_then(|object| object.text(names.value))
+            .filter(|value| value.expose().len() <= MAX_VALUE && is_token(value.expose()));
+        match (id, value, home) {
+            // Ours would go to a tenant; and the id beside it may be ours, too.
+            (_, Some(value), _) if self.admin.is(value) => Outcome::Unknown(Unknown {
+                id: None,
+                unreadable: true,
+            }),
+            (Some(id), Some(value), Some(home)) => Outcome::Issued(Issued {
+                id,
+                value: value.duplicate(),
+                flaw: flaw(home, names, marker, request),
+            }),
+            (id, ..) => Outcome::Unknown(Unknown {
+                id,
+                unreadable: true,
+            }),
         }
     }
 
@@ -188,7 +220,8 @@ impl Errova {
         let request = self
             .request(Method::PATCH, &segments, authorization, Some(&Nothing {}))
             .ok_or(ProviderError::NotSent)?;
-        match self.line.call(lane, request).await {
+        let call = call(Operation::AuthCheck, lane, request);
+        match self.line.call(call).await {
             Err(ProviderError::Unauthenticated) => Ok(Probed::Refused),
             Ok(_) | Err(ProviderError::Forbidden | ProviderError::Rejected(_)) => {
                 Ok(Probed::Accepted)
@@ -212,7 +245,8 @@ impl Errova {
                 None::<&Nothing>,
             )
             .ok_or(ProviderError::NotSent)?;
-        match self.line.call(Lane::Revoke, request).await {
+        let call = call(Operation::MachineTokenDelete, Lane::Revoke, request);
+        match self.line.call(call).await {
             Ok(_) => Ok(Deleted::Now),
             Err(ProviderError::Rejected(404 | 410)) => Ok(Deleted::NotThere),
             Err(error) => Err(error),
@@ -280,38 +314,19 @@ impl fmt::Debug for Errova {
     }
 }
 
+fn call(operation: Operation, lane: Lane, request: http::Request<Bytes>) -> Call {
+    Call {
+        operation,
+        lane,
+        request,
+        own_shape,
+    }
+}
+
 fn own_shape(body: &Value) -> bool {
     ERROR_MEMBERS
         .iter()
         .any(|member| body.get(member).is_some())
-}
-
-/// What a 2xx puts into our hands.
-fn possession(answer: &Answer, marker: &Marker, request: &Request) -> Outcome {
-    let names = &MACHINE_TOKEN;
-    let objects = || answer.objects(names.inside);
-    let home = objects().find(|object| object.text(names.value).is_some());
-    // Beside the value first: an `id` further up may be the id of something else.
-    let id = home
-        .into_iter()
-        .chain(objects())
-        .find_map(|object| object.text(names.id))
-        .and_then(|id| CredentialId::parse(id.expose()).ok());
-    let value = home
-        .filter(|_| answer.is_whole())
-        .and_then(|object| object.text(names.value))
-        .filter(|value| value.expose().len() <= MAX_VALUE && is_token(value.expose()));
-    match (id, value, home) {
-        (Some(id), Some(value), Some(home)) => Outcome::Issued(Issued {
-            id,
-            value: value.duplicate(),
-            flaw: flaw(home, names, marker, request),
-        }),
-        (id, ..) => Outcome::Unknown(Unknown {
-            id,
-            unreadable: true,
-        }),
-    }
 }
 
 /// What an echo shows to be wrong. No echo, no flaw: none is documented.
@@ -337,5 +352,7 @@ fn nonce() -> Result<String, ProviderError> {
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod tests;

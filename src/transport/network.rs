@@ -11,7 +11,7 @@
 //! proxy names are resolved by the proxy, so that only literal addresses can be judged here.
 
 use std::{
-    io,
+    fmt, io,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -35,7 +35,7 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 const USER_AGENT: &str = concat!("handover/", env!("CARGO_PKG_VERSION"));
 
 /// How one connection reaches its provider.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NetworkOptions {
     /// For the whole exchange, from resolution to the last byte of the answer.
     pub timeout: Duration,
@@ -58,6 +58,17 @@ impl Default for NetworkOptions {
             ca_bundle: None,
             proxy: None,
         }
+    }
+}
+
+impl fmt::Debug for NetworkOptions {
+    /// Without the proxy, whose url may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NetworkOptions")
+            .field("timeout", &self.timeout)
+            .field("body_limit", &self.body_limit)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +96,6 @@ pub fn install_crypto() {
 }
 
 /// Speaks HTTP over real sockets.
-#[derive(Debug)]
 #[expect(
     clippy::disallowed_types,
     reason = "this is the place that builds clients"
@@ -150,6 +160,14 @@ impl Network {
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
     }
 }
 

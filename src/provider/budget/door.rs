@@ -91,16 +91,19 @@ impl Drop for Turn {
 impl Queue {
     /// Who goes next; frees the door if nobody waits.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        for lane in &mut self.waiting {
-            lane.retain(|call| !call.is_closed());
-        }
         let preferred = ROTA[self.round % ROTA.len()];
         self.round = self.round.wrapping_add(1);
         let next = [preferred]
             .into_iter()
             .chain(LANES)
-            .find_map(|lane| self.waiting[lane as usize].pop_front());
+            .find_map(|lane| first_still_there(&mut self.waiting[lane as usize]));
         self.occupied = next.is_some();
         next
     }
+}
+
+/// Those that went away are passed over here: were each called in vain, each would call the next from
+/// within its own drop, one stack frame deeper.
+fn first_still_there(lane: &mut VecDeque<oneshot::Sender<Turn>>) -> Option<oneshot::Sender<Turn>> {
+    std::iter::from_fn(|| lane.pop_front()).find(|call| !call.is_closed())
 }

@@ -5,10 +5,16 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
@@ -16,7 +22,6 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 fn network(addresses: AddressPolicy) -> Network {
     Network::new(&NetworkOptions {
-        timeout: Duration::from_millis(500),
         body_limit: 64,
         addresses,
         ..NetworkOptions::default()
@@ -64,7 +69,7 @@ where
 }
 
 /// Answers every request on every connection with `answer`; returns when the peer goes away.
-async fn answer_with(mut stream: TcpStream, answer: String) {
+async fn answer_with(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: String) {
     let mut buffer = vec![0; 4096];
     while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -134,7 +139,12 @@ async fn a_handshake_that_hangs_is_unknown() {
         std::future::pending::<()>().await;
     })
     .await;
-    let answer = send(&network(loopback()), &format!("https://{address}/")).await;
+    let network = Network::new(&NetworkOptions {
+        timeout: Duration::from_millis(200),
+        addresses: loopback(),
+        ..NetworkOptions::default()
+    });
+    let answer = send(&network.unwrap(), &format!("https://{address}/")).await;
     assert_eq!(answer.unwrap_err(), TransportError::Unknown);
 }
 
@@ -242,14 +252,15 @@ async fn every_create_gets_a_connection_of_its_own() {
     let (address, accepted) = serve_answer(OK).await;
     let network = network(loopback());
     let url = format!("http://{address}/");
-    for _ in 0..3 {
+    for _ in 0..10 {
         network.send(request(Method::GET, &url)).await.unwrap();
     }
-    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    let by_others = accepted.load(Ordering::SeqCst);
+    assert!(by_others < 10, "connections are reused");
     for _ in 0..3 {
         network.send(request(Method::POST, &url)).await.unwrap();
     }
-    assert_eq!(accepted.load(Ordering::SeqCst), 4);
+    assert_eq!(accepted.load(Ordering::SeqCst), by_others + 3);
 }
 
 #[test]
@@ -275,4 +286,91 @@ fn credentials_in_headers_are_marked() {
     headers.insert(header::COOKIE, "errova_session=canary".parse().unwrap());
     mark_sensitive(&mut headers);
     assert!(!format!("{headers:?}").contains("canary"));
+}
+
+/// A certificate for `localhost` that only its own bundle vouches for.
+fn certificate() -> CertifiedKey<KeyPair> {
+    generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+}
+
+async fn serve_tls(certified: &CertifiedKey<KeyPair>) -> (SocketAddr, Arc<AtomicUsize>) {
+    install_crypto();
+    let chain: Vec<CertificateDer<'_>> = vec![certified.cert.der().clone()];
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = answered.clone();
+    let (address, _) = serve(move |stream| {
+        let (acceptor, count) = (acceptor.clone(), count.clone());
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                count.fetch_add(1, Ordering::SeqCst);
+                answer_with(stream, OK.to_owned()).await;
+            }
+        }
+    })
+    .await;
+    (address, answered)
+}
+
+fn trusting(pem: Option<String>) -> Network {
+    Network::new(&NetworkOptions {
+        addresses: loopback(),
+        ca_bundle: pem.map(String::into_bytes),
+        ..NetworkOptions::default()
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_ca_bundle_vouches_for_a_private_provider() {
+    let certified = certificate();
+    let (address, _) = serve_tls(&certified).await;
+    let network = trusting(Some(certified.cert.pem()));
+    let url = format!("https://localhost:{}/", address.port());
+    assert_eq!(send(&network, &url).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_113_a_wrong_certificate_or_name_is_not_sent() {
+    let certified = certificate();
+    let (address, answered) = serve_tls(&certified).await;
+    for (bundle, host) in [
+        (None, "localhost"),
+        (Some(certificate().cert.pem()), "localhost"),
+        (Some(certified.cert.pem()), "127.0.0.1"),
+    ] {
+        let url = format!("https://{host}:{}/", address.port());
+        let answer = send(&trusting(bundle), &url).await;
+        assert_eq!(answer.unwrap_err(), TransportError::NotSent, "{host}");
+    }
+    assert_eq!(answered.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn nothing_that_could_hold_a_password_is_printed() {
+    let options = NetworkOptions {
+        proxy: Some("http://user:canary@proxy.internal:3128".to_owned()),
+        ..NetworkOptions::default()
+    };
+    let network = Network::new(&options).unwrap();
+    assert!(!format!("{options:?} {network:?}").contains("canary"));
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_the_installation_names_one() {
+    let (proxy, reached) = serve_answer(OK).await;
+    let network = Network::new(&NetworkOptions {
+        addresses: AddressPolicy::strict().allow_plain_http("errova.example"),
+        proxy: Some(format!("http://{proxy}")),
+        ..NetworkOptions::default()
+    })
+    .unwrap();
+    let answer = send(&network, "http://errova.example/").await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(reached.load(Ordering::SeqCst), 1);
 }
