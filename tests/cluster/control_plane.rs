@@ -201,3 +201,26 @@ async fn a_plane_writes_down_requests_and_leaves_nothing_behind() {
         assert!(!Path::new("/proc").join(pid.to_string()).exists());
     }
 }
+
+#[tokio::test]
+async fn the_sandbox_prints_the_folder_of_the_binaries_and_nothing_else() {
+    if plane::is_off() {
+        return;
+    }
+    let mut sandbox = tokio::process::Command::new(env!("CARGO_BIN_EXE_handover-sandbox"));
+    let output = sandbox.arg("assets").output().await.unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("Kubernetes") || stderr.contains("KUBEBUILDER_ASSETS"),
+        "{stderr}"
+    );
+    let folder = Path::new(stdout.strip_suffix('\n').unwrap());
+    for tool in Tool::ALL {
+        assert!(
+            folder.join(tool.name()).is_file(),
+            "{tool} is missing in {stdout:?}"
+        );
+    }
+}
