@@ -155,7 +155,7 @@ async fn an_outage_passes_and_nothing_is_lost() {
     create_secret(&client, "default", named("kept")).await;
     let secrets: Api<Secret> = Api::namespaced(client, "default");
 
-    plane.pause(Tool::KubeApiserver).unwrap();
+    plane.pause(Tool::KubeApiserver).await.unwrap();
     let patience = Duration::from_millis(500);
     let unanswered = tokio::time::timeout(patience, secrets.get("kept")).await;
     assert!(unanswered.is_err(), "a paused server answers nothing");
