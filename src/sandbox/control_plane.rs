@@ -30,7 +30,7 @@ use std::{
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client, Config};
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::{
     certificates::Certificates,
@@ -60,6 +60,7 @@ pub use self::{
 const ATTEMPTS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What to start.
 #[derive(Debug, Clone, Default)]
@@ -195,7 +196,11 @@ impl ControlPlane {
     async fn wait_until_ready(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
         let client = self.client(ADMIN)?;
         let deadline = Instant::now() + PATIENCE;
-        while !is_ready(tool, &client).await {
+        // A server that hangs must not make this hang.
+        while !timeout(ANSWER, is_ready(tool, &client))
+            .await
+            .unwrap_or(false)
+        {
             self.notice_ended()?;
             if Instant::now() > deadline {
                 let (log, tail) = self.log(tool);
@@ -237,7 +242,7 @@ impl ControlPlane {
         self.folder.path()
     }
 
-    /// A client with the tokens of `identity`, without retries. It belongs to the runtime that it is
+    /// A client with the token of `identity`, without retries. It belongs to the runtime that it is
     /// made in.
     pub fn client(&self, identity: &str) -> Result<Client, ControlPlaneError> {
         let mut config = Config::new(self.url().clone());

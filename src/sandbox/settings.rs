@@ -43,10 +43,10 @@ impl Settings {
     }
 
     fn resolve(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
+        // Absolute, because tools are run in other folders than this one.
         let folder = |name| {
-            variable(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
+            let value = variable(name).filter(|value| !value.is_empty())?;
+            std::path::absolute(value).ok()
         };
         let cache = folder("HANDOVER_CACHE")
             .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("handover")))
@@ -119,6 +119,11 @@ mod tests {
             Some("/c/.cache/handover".into())
         );
         assert_eq!(cache(&[]), None);
+        assert!(
+            cache(&[("HANDOVER_CACHE", "target/cache")])
+                .unwrap()
+                .is_absolute()
+        );
     }
 
     #[test]

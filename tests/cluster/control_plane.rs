@@ -155,7 +155,7 @@ async fn an_outage_passes_and_nothing_is_lost() {
     create_secret(&client, "default", named("kept")).await;
     let secrets: Api<Secret> = Api::namespaced(client, "default");
 
-    plane.pause(Tool::KubeApiserver).unwrap();
+    plane.pause(Tool::KubeApiserver).await.unwrap();
     let patience = Duration::from_millis(500);
     let unanswered = tokio::time::timeout(patience, secrets.get("kept")).await;
     assert!(unanswered.is_err(), "a paused server answers nothing");
@@ -199,5 +199,28 @@ async fn a_plane_writes_down_requests_and_leaves_nothing_behind() {
     assert!(!folder.exists());
     for pid in pids {
         assert!(!Path::new("/proc").join(pid.to_string()).exists());
+    }
+}
+
+#[tokio::test]
+async fn the_sandbox_prints_the_folder_of_the_binaries_and_nothing_else() {
+    if plane::is_off() {
+        return;
+    }
+    let mut sandbox = tokio::process::Command::new(env!("CARGO_BIN_EXE_handover-sandbox"));
+    let output = sandbox.arg("assets").output().await.unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("Kubernetes") || stderr.contains("KUBEBUILDER_ASSETS"),
+        "{stderr}"
+    );
+    let folder = Path::new(stdout.strip_suffix('\n').unwrap());
+    for tool in Tool::ALL {
+        assert!(
+            folder.join(tool.name()).is_file(),
+            "{tool} is missing in {stdout:?}"
+        );
     }
 }

@@ -145,6 +145,6 @@ fn relink(path: &Path, folder: &Path) -> io::Result<()> {
     };
     let staging = tempfile::tempdir_in(folder)?;
     let link = staging.path().join(name);
-    symlink(std::path::absolute(path)?, &link)?;
+    symlink(path, &link)?;
     fs::rename(&link, folder.join(name))
 }

@@ -64,7 +64,7 @@ pub enum ControlPlaneError {
         /// What the system said.
         source: io::Error,
     },
-    /// Nobody of that name was in [`Options::identities`].
+    /// Nobody of that name was in `Options::identities`.
     #[error("this control plane knows no identity {0:?}")]
     UnknownIdentity(String),
     /// A client could not be built.

@@ -1,5 +1,7 @@
 //! Outages are made, not pretended: the processes themselves are stopped.
 
+use std::time::Duration;
+
 use super::{
     ControlPlane, ControlPlaneError,
     process::{Process, Signal},
@@ -8,8 +10,13 @@ use crate::sandbox::assets::Tool;
 
 impl ControlPlane {
     /// Makes a process hang: connections stay open and nobody answers.
-    pub fn pause(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
-        self.signal(tool, Signal::Stop)
+    pub async fn pause(&mut self, tool: Tool) -> Result<(), ControlPlaneError> {
+        self.signal(tool, Signal::Stop)?;
+        let process = self.process(tool)?;
+        while !process.is_paused() && !process.has_ended() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
     }
 
     /// Lets a paused process go on.

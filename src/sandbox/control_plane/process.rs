@@ -7,16 +7,18 @@
 
 use std::{
     ffi::OsString,
+    fs,
     io::{self, BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 /// `$1`: the log. `$2`: what to remove when we are gone. The rest: the program.
 ///
-/// The reader of orders ignores TERM once the pipe has ended, so that its exit status tells the
-/// shell which of the two, process or pipe, ended first.
+/// An order is the name of a signal, and is answered by a line once the signal is sent. The reader of
+/// orders ignores TERM once the pipe has ended, so that its exit status tells the shell which of the
+/// two, process or pipe, ended first; and it ignores PIPE, since its answer may find nobody.
 const GUARD: &str = r#"
 log=$1 orphaned=$2
 shift 2
@@ -24,15 +26,18 @@ exec 3<&0
 "$@" </dev/null >>"$log" 2>&1 3<&- &
 process=$!
 echo "$process"
-exec >/dev/null
 {
-    while read -r signal <&3; do kill -s "$signal" "$process"; done
+    trap '' PIPE
+    while read -r signal <&3; do
+        kill -s "$signal" "$process"
+        echo sent
+    done
     trap '' TERM
     kill -s KILL "$process"
     exit 3
 } &
 orders=$!
-exec 3<&-
+exec 3<&- >/dev/null
 wait "$process"
 kill "$orders"
 wait "$orders"
@@ -53,6 +58,7 @@ pub(super) struct Process {
     program: Program,
     guard: Child,
     orders: Option<ChildStdin>,
+    answers: Option<BufReader<ChildStdout>>,
     pid: u32,
 }
 
@@ -81,14 +87,17 @@ impl Process {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let pid = read_pid(&mut guard)?;
         let orders = guard.stdin.take();
-        Ok(Self {
+        let answers = guard.stdout.take().map(BufReader::new);
+        let mut process = Self {
             program,
             guard,
             orders,
-            pid,
-        })
+            answers,
+            pid: 0,
+        };
+        process.pid = process.answer()?.parse().map_err(io::Error::other)?;
+        Ok(process)
     }
 
     pub(super) fn program(&self) -> &Program {
@@ -104,6 +113,7 @@ impl Process {
         !matches!(self.guard.try_wait(), Ok(None))
     }
 
+    /// Returns once the signal is sent.
     pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let Some(orders) = &mut self.orders else {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -112,6 +122,33 @@ impl Process {
             Signal::Stop => b"STOP\n",
             Signal::Continue => b"CONT\n",
             Signal::Kill => b"KILL\n",
+        })?;
+        self.answer().map(drop)
+    }
+
+    fn answer(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if let Some(answers) = &mut self.answers {
+            answers.read_line(&mut line)?;
+        }
+        match line.strip_suffix('\n') {
+            Some(answer) => Ok(answer.to_owned()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Whether a stop has reached every thread: until then, one may still answer a request. Where
+    /// there is no `/proc`, the signal alone has to do.
+    pub(super) fn is_paused(&self) -> bool {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return true;
+        };
+        threads.flatten().all(|thread| {
+            let status = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name before the state may itself contain parentheses.
+            status
+                .rsplit_once(") ")
+                .is_none_or(|(_, state)| state.starts_with('T'))
         })
     }
 
@@ -129,14 +166,6 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn read_pid(guard: &mut Child) -> io::Result<u32> {
-    let mut line = String::new();
-    if let Some(stdout) = guard.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
-    }
-    line.trim().parse().map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -170,6 +199,7 @@ mod tests {
     fn a_paused_process_can_be_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Process::start(sleeper(folder.path()), None).unwrap();
+        assert!(!process.is_paused());
         process.signal(Signal::Stop).unwrap();
         let pid = process.pid();
         process.end();
