@@ -63,7 +63,6 @@ pub struct Truth {
 }
 
 /// One value of a credential and the time in which it is accepted.
-#[derive(Debug)]
 pub(super) struct Value {
     pub(super) secret: SecretValue,
     /// The part that the wire shows, where there is one.
@@ -83,7 +82,6 @@ impl Value {
 }
 
 /// A credential as the server keeps it.
-#[derive(Debug)]
 pub(super) struct Credential {
     pub(super) id: String,
     pub(super) kind: CredentialKind,
@@ -130,7 +128,7 @@ pub(super) fn after(time: Timestamp, delay: Duration) -> Timestamp {
 }
 
 /// All credentials of one provider.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Credentials {
     list: Vec<Credential>,
     by_id: HashMap<String, usize>,

@@ -23,7 +23,6 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use super::{Simulator, delivery::Severed};

@@ -22,7 +22,6 @@ pub(super) const ADMIN: &str = "org.admin";
 pub(super) const READ: &str = "org.read";
 
 /// Who is asking.
-#[derive(Debug)]
 pub(super) enum Caller<'a> {
     Token(&'a Credential),
     Session,
@@ -104,9 +103,9 @@ impl Errova {
             Caller::Session => {
                 self.knobs.session.covers == SessionCover::All || is_about_tokens(route.op)
             }
-            Caller::Token(token) => token.owner == route.organization && self.allows(token, route),
+            Caller::Token(token) => self.allows(token, route),
         };
-        if allowed {
+        if allowed && route.organization == self.organization {
             Ok(())
         } else {
             Err(Denied::FORBIDDEN)

@@ -60,7 +60,7 @@ impl Errova {
         (permitted.route.id)
             .and_then(|id| self.credentials.get(id))
             .filter(|token| token.kind == CredentialKind::MachineToken)
-            .filter(|token| token.owner == permitted.route.organization && token.is_active())
+            .filter(|token| token.is_active())
             .ok_or(Denied::NOT_FOUND)
     }
 

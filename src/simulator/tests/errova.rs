@@ -82,6 +82,53 @@ async fn requests_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_belongs_to_others_is_out_of_reach() {
+    let client = Client::new();
+    let key = client.create_key("server_signed").await;
+    let other = json!({"name": "Other"});
+    client.post("projects", other).await.unwrap();
+    let elsewhere = format!("projects/other/keys/{}", text(&key["id"]));
+    let change = r#"{"expiresAt": "2026-02-14T00:00:00Z"}"#;
+    let answer = client.send(Method::PATCH, &elsewhere, ADMIN, change).await;
+    assert_eq!(answer.unwrap().status(), 404);
+    assert_eq!(client.truth_of("ingest")[0].expires_at, None);
+    let not_a_token = client.delete_token(text(&key["id"])).await;
+    assert_eq!(not_a_token.unwrap().status(), 404);
+    let stranger = Request::post("/errova/api/organizations/other-inc/projects")
+        .header("authorization", format!("Bearer {ADMIN}"))
+        .body(Bytes::from_static(br#"{"name": "Third"}"#));
+    let answer = client.transport.send(stranger.unwrap()).await;
+    assert_eq!(answer.unwrap().status(), 403);
+    assert_eq!(client.simulator.projects().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_key_is_accepted_for_the_lag() {
+    let client = Client::new();
+    let key = client.create_key("server_signed").await;
+    let change = json!({"expiresAt": "2026-01-15T00:01:00Z"});
+    client.change_key(&key["id"], change).await.unwrap();
+    client.simulator.clock().advance(Duration::from_secs(89));
+    assert!(client.simulator.authenticates(text(&key["secret"])));
+    client.simulator.clock().advance(Duration::from_secs(1));
+    assert!(!client.simulator.authenticates(text(&key["secret"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_go_with_their_project() {
+    let client = Client::new();
+    client.tune(|knobs| {
+        knobs.project.delete = Presence::Present;
+        knobs.revoke_lag_seconds = 0;
+    });
+    let key = client.create_key("server_signed").await;
+    let deleted = client.send(Method::DELETE, "projects/web", ADMIN, "").await;
+    assert_eq!(deleted.unwrap().status(), 204);
+    assert!(!client.simulator.authenticates(text(&key["secret"])));
+    assert!(client.simulator.authenticates(ADMIN));
+}
+
+#[tokio::test(start_paused = true)]
 async fn foreign_credentials_look_like_any_other() {
     let client = Client::new();
     let label = "1a2b3c4d:0f1e2d3c4b5a:7:9c8b7a6f5e4d3c2";
@@ -582,6 +629,7 @@ async fn a_signed_event_is_taken_once_and_only_with_the_right_secret() {
         send_event(&client, &key, "sk_guess", "02", &plain).await,
         401
     );
+    assert_eq!(client.last_audit().id.as_deref(), Some(text(&key["id"])));
     client.simulator.order_fault(FaultOrder {
         faults: vec![Fault::ClockSkew(SignedDuration::from_secs(301))],
         ..FaultOrder::default()

@@ -342,6 +342,12 @@ async fn skewed_servers_judge_expiry_by_their_own_clock() {
     let answer = client.change_key(&key["id"], soon).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["date"], "Wed, 14 Jan 2026 23:00:00 GMT");
+    let token = body(&client.create_token(LABEL).await.unwrap());
+    assert_eq!(token["createdAt"], "2026-01-14T23:00:00Z");
+    assert_eq!(
+        client.truth_of(LABEL)[0].created,
+        client.simulator.clock().now()
+    );
     assert!(client.simulator.authenticates(text(&key["secret"])));
     client.simulator.clear_faults();
     assert!(!client.simulator.authenticates(text(&key["secret"])));
@@ -400,6 +406,19 @@ async fn faults_of_several_orders_happen_together() {
     assert_eq!(answer.unwrap_err(), TransportError::Unknown);
     assert_eq!(client.truth_of(LABEL).len(), 2);
     assert_eq!(started.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_is_not_done_twice_either() {
+    let client = Client::new();
+    client.order(Fault::Duplicate);
+    client.order(Fault::Status(StatusFault {
+        code: 500,
+        body: FaultBody::Own,
+        committed: false,
+    }));
+    assert_eq!(client.create_token(LABEL).await.unwrap().status(), 500);
+    assert!(client.truth_of(LABEL).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,3 +130,11 @@ fn text(json: &Json) -> &str {
 fn seconds(seconds: u64) -> Wait {
     Wait(Duration::from_secs(seconds))
 }
+
+#[tokio::test(start_paused = true)]
+async fn debug_output_shows_no_value() {
+    let client = Client::new();
+    client.create_key("browser_public").await;
+    let shown = format!("{:?} {:?}", client.simulator, client.transport);
+    assert!(!shown.contains(CANARY) && !shown.contains(ADMIN));
+}

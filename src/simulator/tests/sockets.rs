@@ -8,6 +8,8 @@ use tokio::{
 use super::*;
 use crate::simulator::errova::Lists;
 
+const TOKEN: &str = r#"{"label":"ci","scopes":["org.admin"]}"#;
+
 struct Host {
     simulator: Simulator,
     serving: Serving,
@@ -24,10 +26,9 @@ impl Host {
     /// Creates a token; all that comes back until the server closes the connection.
     async fn create_token(&self) -> Vec<u8> {
         let to = self.serving.addresses().providers;
-        let body = r#"{"label":"ci","scopes":["org.admin"]}"#;
         let head = "POST /errova/api/organizations/acme-inc/machine-tokens";
         let authorization = format!("Authorization: Bearer {ADMIN}\r\n");
-        exchange(to, head, &authorization, body).await
+        exchange(to, head, &authorization, TOKEN).await
     }
 
     async fn control(&self, head: &str, body: &str) -> String {
@@ -168,18 +169,22 @@ async fn providers_and_control_plane_do_not_share_a_port() {
 }
 
 #[tokio::test]
-async fn stopping_refuses_new_connections_and_cuts_old_ones() {
+async fn stopping_refuses_new_connections_and_cuts_those_that_wait() {
     let host = Host::new().await;
     let to = host.serving.addresses().providers;
-    let mut idle = TcpStream::connect(to).await.unwrap();
-    idle.write_all(b"GET /errova/x HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
-    let mut first = [0];
-    idle.read_exact(&mut first).await.unwrap();
-    host.serving.stop().await;
-    let mut rest = Vec::new();
-    let _ = idle.read_to_end(&mut rest).await;
-    assert!(rest.starts_with(b"TTP/1.1 404"));
+    let order = FaultOrder::on(Operation::TokenCreate, [Fault::Stall(seconds(3_600))]);
+    host.simulator.order_fault(order);
+    let stopped = async {
+        while host.living() == 0 {
+            tokio::task::yield_now().await;
+        }
+        host.serving.stop().await;
+    };
+    let head = "POST /errova/api/organizations/acme-inc/machine-tokens";
+    let authorization = format!("Authorization: Bearer {ADMIN}\r\n");
+    let waiting = exchange(to, head, &authorization, TOKEN);
+    let both = async { tokio::join!(waiting, stopped) };
+    let (answer, ()) = tokio::time::timeout(TIMEOUT, both).await.unwrap();
+    assert!(answer.is_empty());
     assert!(TcpStream::connect(to).await.is_err());
 }
