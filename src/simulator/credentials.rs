@@ -65,13 +65,25 @@ pub struct Truth {
 /// One value of a credential and the time in which it is accepted.
 pub(super) struct Value {
     pub(super) secret: SecretValue,
+    digest: Digest,
     /// The part that the wire shows, where there is one.
     pub(super) public_key: Option<String>,
-    pub(super) from: Timestamp,
-    pub(super) until: Option<Timestamp>,
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 impl Value {
+    /// A value that is accepted from a time on.
+    pub(super) fn new(secret: SecretValue, public_key: Option<String>, from: Timestamp) -> Self {
+        Self {
+            digest: Digest::of(secret.expose()),
+            secret,
+            public_key,
+            from,
+            until: None,
+        }
+    }
+
     fn accepted(&self, now: Timestamp) -> bool {
         self.from <= now && self.until.is_none_or(|until| now < until)
     }
@@ -98,6 +110,29 @@ pub(super) struct Credential {
 }
 
 impl Credential {
+    /// A credential that nobody has touched since it was created.
+    pub(super) fn new(
+        kind: CredentialKind,
+        id: String,
+        owner: String,
+        label: String,
+        created: Timestamp,
+        value: Value,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            owner,
+            label,
+            scopes: Vec::new(),
+            created,
+            revoked: None,
+            expires_at: None,
+            expiry_lag: Duration::ZERO,
+            values: vec![value],
+        }
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.revoked.is_none()
     }
@@ -148,8 +183,7 @@ impl Credentials {
     }
 
     fn index(&mut self, position: usize, value: &Value) {
-        self.by_value
-            .insert(Digest::of(value.secret.expose()), position);
+        self.by_value.insert(value.digest.clone(), position);
         if let Some(public_key) = &value.public_key {
             self.by_public_key.insert(public_key.clone(), position);
         }
@@ -178,8 +212,8 @@ impl Credentials {
         Some(&self.list[*position])
     }
 
-    /// Gives a credential another value; the values so far end at `old_until`. Their `newest`
-    /// may be given another id with it.
+    /// Gives a credential another value, and perhaps another id with it; the values so far end at
+    /// `old_until`.
     pub(super) fn replace_value(
         &mut self,
         id: &str,
@@ -252,10 +286,7 @@ impl Credentials {
             created: credential.created,
             revoked_at: credential.revoked,
             expires_at: credential.expires_at,
-            value: credential
-                .values
-                .last()
-                .map(|value| Digest::of(value.secret.expose())),
+            value: credential.values.last().map(|value| value.digest.clone()),
             authenticates: credential.accepted(now).next().is_some(),
         };
         self.list.iter().map(tell).collect()

@@ -7,8 +7,8 @@
 //!                        audit                                 truth
 //! ```
 //!
-//! A [`Simulator`] speaks to clients through [`Simulator::router`] (or [`in_process`], or a socket:
-//! [`serve`]), and to whoever runs the test through its methods, which [`Simulator::control`] repeats
+//! A [`Simulator`] speaks to clients through [`Simulator::router`] (or [`in_process()`], or a socket:
+//! [`serve()`]), and to whoever runs the test through its methods, which [`Simulator::control`] repeats
 //! over HTTP.
 //!
 //! # Guarantees
@@ -233,7 +233,7 @@ impl Simulator {
         self.state().errova.set_knobs(knobs);
     }
 
-    /// Refuses connections, or no longer: for [`in_process`] only, since a socket that is bound cannot.
+    /// Refuses connections, or no longer: for [`in_process()`] only, since a socket that is bound cannot.
     pub fn refuse_connections(&self, refuse: bool) {
         self.0.refusing.store(refuse, Ordering::SeqCst);
     }

@@ -44,16 +44,15 @@ impl Errova {
         let expires_at = self.expiry_in_create(&body, circumstances.now.server)?;
         let public_key = circumstances.generator.value("pk_").expose().to_owned();
         let key = Credential {
-            id: circumstances.generator.id("key_"),
-            kind,
-            owner,
-            label,
-            scopes: Vec::new(),
-            created: circumstances.now.truth,
-            revoked: None,
             expires_at,
-            expiry_lag: Duration::ZERO,
-            values: vec![self.new_key_value(public_key, key_type, circumstances)],
+            ..Credential::new(
+                kind,
+                circumstances.generator.id("key_"),
+                owner,
+                label,
+                circumstances.now.truth,
+                self.new_key_value(public_key, key_type, circumstances),
+            )
         };
         let status = answer::status(self.knobs.status.create, StatusCode::CREATED);
         let reply = answer::done(&self.knobs, status, shown(&key, permitted.request));
@@ -84,12 +83,8 @@ impl Errova {
         } else {
             SecretValue::new(public_key.clone())
         };
-        Value {
-            secret,
-            public_key: Some(public_key),
-            from: self.accepted_from(circumstances),
-            until: None,
-        }
+        let from = self.accepted_from(circumstances);
+        Value::new(secret, Some(public_key), from)
     }
 
     fn living_key(&self, permitted: &Permitted<'_>) -> Result<&Credential, Denied> {

@@ -1,7 +1,5 @@
 //! What is there before the first request: made by hand, or by somebody else.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{
@@ -58,22 +56,17 @@ impl Errova {
         generator: &mut Generator,
     ) -> String {
         let id = generator.id("mt_");
+        let credential = Credential::new(
+            CredentialKind::MachineToken,
+            id.clone(),
+            self.organization.clone(),
+            label.to_owned(),
+            now,
+            Value::new(secret, None, now),
+        );
         self.credentials.add(Credential {
-            id: id.clone(),
-            kind: CredentialKind::MachineToken,
-            owner: self.organization.clone(),
-            label: label.to_owned(),
             scopes: vec![scope.to_owned()],
-            created: now,
-            revoked: None,
-            expires_at: None,
-            expiry_lag: Duration::ZERO,
-            values: vec![Value {
-                secret,
-                public_key: None,
-                from: now,
-                until: None,
-            }],
+            ..credential
         });
         id
     }

@@ -30,16 +30,15 @@ impl Errova {
         let label = self.stored_label(&body, kind, owner, circumstances)?;
         let scopes = granted(&body, circumstances.distortion.wrong_scope)?;
         let token = Credential {
-            id: circumstances.generator.id("mt_"),
-            kind,
-            owner: owner.to_owned(),
-            label,
             scopes,
-            created: circumstances.now.truth,
-            revoked: None,
-            expires_at: None,
-            expiry_lag: Duration::ZERO,
-            values: vec![self.new_value(circumstances)],
+            ..Credential::new(
+                kind,
+                circumstances.generator.id("mt_"),
+                owner.to_owned(),
+                label,
+                circumstances.now.truth,
+                self.new_value(circumstances),
+            )
         };
         let status = answer::status(self.knobs.status.create, StatusCode::CREATED);
         let reply = answer::done(&self.knobs, status, shown(&token, circumstances.now));
@@ -48,12 +47,8 @@ impl Errova {
     }
 
     fn new_value(&self, circumstances: &mut Circumstances<'_>) -> Value {
-        Value {
-            secret: circumstances.generator.value("erv_"),
-            public_key: None,
-            from: self.accepted_from(circumstances),
-            until: None,
-        }
+        let secret = circumstances.generator.value("erv_");
+        Value::new(secret, None, self.accepted_from(circumstances))
     }
 
     fn living_token(&self, permitted: &Permitted<'_>) -> Result<&Credential, Denied> {

@@ -21,6 +21,66 @@ async fn a_lost_response_leaves_a_living_credential_that_nobody_holds() {
     assert_eq!(entry.id.as_ref(), Some(&truth[0].id));
 }
 
+/// One call of every operation that changes something, with what it needs in place.
+async fn every_change(client: &Client) -> Vec<(Operation, Method, String, Json)> {
+    client.simulator.set_errova_knobs(ErrovaKnobs::friendly());
+    let token = body(&client.create_token("ci").await.unwrap());
+    let token = format!("machine-tokens/{}", text(&token["id"]));
+    let key = client.create_key("server_signed").await;
+    let key = format!("projects/web/keys/{}", text(&key["id"]));
+    let new_token = json!({"label": "new", "scopes": ["org.read"]});
+    let new_key = json!({"label": "new", "keyType": "server_signed"});
+    let expiry = json!({"expiresAt": "2026-02-14T00:00:00Z"});
+    let name = json!({"name": "New"});
+    let (create, keys) = ("machine-tokens".to_owned(), "projects/web/keys".to_owned());
+    let (projects, web) = ("projects".to_owned(), "projects/web".to_owned());
+    let (new_value, new_secret) = (format!("{token}/rotate"), format!("{key}/rotate"));
+    let (post, patch, delete) = (Method::POST, Method::PATCH, Method::DELETE);
+    vec![
+        (Operation::TokenCreate, post.clone(), create, new_token),
+        (Operation::TokenRotate, post.clone(), new_value, json!({})),
+        (Operation::TokenDelete, delete.clone(), token, json!({})),
+        (
+            Operation::ProjectCreate,
+            post.clone(),
+            projects,
+            name.clone(),
+        ),
+        (Operation::ProjectUpdate, patch.clone(), web.clone(), name),
+        (Operation::KeyCreate, post.clone(), keys, new_key),
+        (Operation::KeyUpdate, patch, key.clone(), expiry),
+        (Operation::KeyRotate, post, new_secret, json!({})),
+        (Operation::KeyDelete, delete.clone(), key, json!({})),
+        (Operation::ProjectDelete, delete, web, json!({})),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_operation_can_be_lost_before_and_after_it_is_done() {
+    for (fault, committed) in [(Fault::LoseRequest, false), (Fault::LoseResponse, true)] {
+        let client = Client::new();
+        let changes = every_change(&client).await;
+        for (op, method, path, sent) in changes {
+            let order = FaultOrder::on(op, [fault.clone()]);
+            client.simulator.order_fault(order);
+            let answer = client.send(method, &path, ADMIN, &sent.to_string()).await;
+            assert_eq!(answer.unwrap_err(), TransportError::Unknown, "{op}");
+            let entry = client.last_audit();
+            let expected = (Some(op), committed, false);
+            assert_eq!((entry.op, entry.committed, entry.answered), expected);
+        }
+        let living = |one: &Truth| one.authenticates && one.label == "new";
+        let orphans = client
+            .simulator
+            .truth()
+            .iter()
+            .filter(|one| living(one))
+            .count();
+        // The new key has gone with its project.
+        assert_eq!(orphans, usize::from(committed));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_request_changes_nothing() {
     let client = Client::new();
