@@ -3,11 +3,15 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod ledger;
+pub mod moment;
+pub mod plan;
 pub mod provider;
 pub mod sandbox;
 pub mod secret_value;
 pub mod simulator;
+pub mod target;
 pub mod telemetry;
 pub mod transport;
 pub mod yaml;

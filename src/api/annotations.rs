@@ -30,6 +30,8 @@ pub const EPOCH: &str = "handover.dev/epoch";
 pub const ATTEMPT: &str = "handover.dev/attempt";
 /// On a target: the provider's id of the credential in it.
 pub const CREDENTIAL_ID: &str = "handover.dev/credential-id";
+/// Digest of the presentation (`spec.secret`) that the target was rendered by.
+pub const RENDERING: &str = "handover.dev/rendering";
 /// On a target: a keyed MAC over owner, epoch, id and data.
 pub const MAC: &str = "handover.dev/mac";
 

@@ -135,6 +135,9 @@ reasons! {
     RotationBlocked, ResourceOwner,
         "The overlap is over, but something still uses the credential before.",
         "Restart what status.retiring names, or shorten rotation.waitFor.";
+    StateRollback, PlatformTeam,
+        "The target Secret holds a newer credential than the ledger knows: the ledger was set back.",
+        "Restore the newer ledger from backup, or delete the target Secret to distribute the older credential.";
     Expired, Handover,
         "The credential reached the end of its life before a successor was ready.",
         "Look at the message for what held the successor up.";

@@ -56,8 +56,25 @@ pub enum Cause {
     SpecChanged,
     /// The one before would have expired.
     BeforeExpiry,
+    /// The one before reached the end of its life first.
+    Expired,
     /// Handover's own record of the one before was lost.
     LedgerLost,
+}
+
+impl Cause {
+    /// As Events and metrics name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "Created",
+            Self::Scheduled => "Scheduled",
+            Self::Requested => "Requested",
+            Self::SpecChanged => "SpecChanged",
+            Self::BeforeExpiry => "BeforeExpiry",
+            Self::Expired => "Expired",
+            Self::LedgerLost => "LedgerLost",
+        }
+    }
 }
 
 /// Whether a credential was seen to authenticate before it was delivered.
@@ -66,21 +83,17 @@ pub enum Cause {
 pub enum Proof {
     /// It authenticated.
     Probed,
-    /// The provider offers no way to try.
-    Unproven,
 }
 
 /// Who ends a credential when its time is over.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[schemars(inline)]
 pub enum ExpiryBy {
-    /// The provider refuses it from then on.
-    Provider,
-    /// Handover revokes it.
+    /// Handover revokes it: the provider has no end of life for it.
     Handover,
 }
 
-/// A credential that was in use once, or still is.
+/// A credential that is gone.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
@@ -92,11 +105,8 @@ pub struct PastCredential {
     pub issued_at: Moment,
     /// Why it was issued.
     pub cause: Cause,
-    /// When it was revoked.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Moment>,
-    /// Whether it was seen to authenticate.
-    pub proof: Proof,
+    /// When it was proven gone.
+    pub revoked_at: Moment,
 }
 
 /// A credential that is no longer delivered and still valid.

@@ -94,6 +94,20 @@ pub enum ValueName {
     ExpiresAt,
 }
 
+impl ValueName {
+    /// Every value, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Token, Self::Id, Self::ExpiresAt];
+
+    /// As `secret.keys` names it; also its default key.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Id => "id",
+            Self::ExpiresAt => "expiresAt",
+        }
+    }
+}
+
 /// Whether a target of this name would be taken for someone else's Secret.
 pub(super) fn is_reserved_name(name: &str) -> bool {
     RESERVED_NAMES.iter().any(|start| name.starts_with(start))

@@ -6,7 +6,28 @@
 
 use tokio::time::Instant;
 
-use super::{ids::CredentialId, marker::Marker};
+use super::{
+    ids::{CredentialId, Generation},
+    marker::Marker,
+    record::Ledger,
+};
+
+/// An intent that this process armed and has to bring to an end: filled, disarmed or abandoned.
+#[derive(Debug)]
+pub struct Armed {
+    generation: Generation,
+}
+
+impl Armed {
+    pub(in crate::ledger) fn new(generation: Generation) -> Self {
+        Self { generation }
+    }
+
+    /// Which attempt.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+}
 
 /// The right to send one create, won by the compare-and-swap that armed the intent.
 #[derive(Debug)]
@@ -29,6 +50,11 @@ impl CreateOnce {
     /// What the credential is marked with.
     pub fn marker(&self) -> &Marker {
         &self.marker
+    }
+
+    /// The instant from which on it is too late: nobody waits longer for a turn to send it.
+    pub fn not_after(&self) -> Instant {
+        self.not_after
     }
 
     /// Past this instant the create must not be sent any more: the next holder may already have
@@ -69,6 +95,15 @@ pub struct Condemned {
 impl Condemned {
     pub(in crate::ledger) fn new(id: CredentialId) -> Self {
         Self { id }
+    }
+
+    /// An id in the absorbing state of its ledger.
+    pub fn by(ledger: &Ledger, id: &CredentialId) -> Option<Self> {
+        let doomed = ledger
+            .deleting
+            .iter()
+            .find(|doomed| doomed.origin.id == *id)?;
+        Some(Self::new(doomed.origin.id.clone()))
     }
 
     /// For tests of providers, which have no ledger to condemn by.

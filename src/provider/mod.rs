@@ -1,10 +1,11 @@
 //! Providers in our words: what can be asked of one, and what an answer proves.
 //!
 //! Small traits instead of one fat one: a provider implements what it can do. Wire types stay private
-//! to the provider's file; the planner sees [`Capabilities`] and the meaning of answers only.
+//! to the provider's file; the planner sees [`capabilities::Capabilities`] and the meaning of answers only.
 
 use futures::future::BoxFuture;
 
+pub use self::error::ProviderError;
 use crate::{
     ledger::{
         ids::CredentialId,
@@ -12,6 +13,16 @@ use crate::{
     },
     secret_value::SecretValue,
 };
+
+pub mod admin;
+mod answer;
+pub mod budget;
+mod call;
+pub mod capabilities;
+pub mod endpoint;
+pub mod error;
+pub mod errova;
+pub mod outcome;
 
 /// What a create should make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +129,3 @@ pub trait Authenticate: Send + Sync {
     /// One harmless call.
     fn authenticate(&self) -> BoxFuture<'_, Result<(), ProviderError>>;
 }
-
-pub use error::ProviderError;
-
-pub mod error;

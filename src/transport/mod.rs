@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub mod address;
 pub mod download;
 pub mod network;
 
