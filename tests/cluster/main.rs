@@ -14,5 +14,6 @@ mod chart; // rendered by a real Helm, taken by a real API server
 #[path = "../contract/mod.rs"]
 mod contract; // what Handover relies on of an API server, shared with tests/it
 mod control_plane; // the sandbox's own control plane: identities, outages, the end of processes
+mod definitions; // the custom resources on a real API server
 mod facts; // the contract on a real server, and what only a real one can show
 mod plane; // the shared control plane, and a namespace per test

@@ -427,3 +427,15 @@ fn the_chart_has_the_version_of_the_package() {
     assert_eq!(chart[0]["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart[0]["appVersion"], env!("CARGO_PKG_VERSION"));
 }
+
+#[test]
+fn what_becomes_part_of_a_path_is_checked_by_the_operator_too() {
+    for organization in ["", "..", "a/b", "acme inc", "acme?", "é"] {
+        let errova = json!({"provider": {"errova": {"organization": organization}}});
+        let refused = twin(&connection("Connection", &errova)).0.unwrap_err();
+        assert_eq!(
+            refused.field, "spec.provider.errova.organization",
+            "{organization:?}"
+        );
+    }
+}
