@@ -314,3 +314,55 @@ fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
         .open(path)?;
     file.write_all(contents)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::sandbox::settings::Settings;
+
+    fn prepared(options: &Options) -> ControlPlane {
+        let settings = Settings {
+            kubebuilder_assets: None,
+            cache: None,
+            kubernetes: "1.36.3".parse().unwrap(),
+            envtest_index: String::new(),
+        };
+        ControlPlane::prepare(Assets::new(settings, Progress::silent()), options).unwrap()
+    }
+
+    #[test]
+    fn the_folder_goes_with_the_plane_unless_it_is_kept() {
+        let mut options = Options::default();
+        let plane = prepared(&options);
+        let folder = plane.folder().to_owned();
+        drop(plane);
+        assert!(!folder.exists());
+
+        options.keep = true;
+        let plane = prepared(&options);
+        let folder = plane.folder().to_owned();
+        drop(plane);
+        assert!(folder.exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn everything_in_the_folder_is_for_this_user_only() {
+        let tenant = Identity::user("tenant", "ann", &[]);
+        let plane = prepared(&Options {
+            identities: vec![tenant],
+            ..Options::default()
+        });
+        let files: Vec<_> = fs::read_dir(plane.folder()).unwrap().flatten().collect();
+        let kubeconfig = plane.kubeconfig("tenant").unwrap();
+        assert!(files.iter().any(|file| file.path() == kubeconfig));
+        for file in files {
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", file.path());
+        }
+        let unknown = plane.kubeconfig("bob").unwrap_err();
+        assert!(matches!(unknown, ControlPlaneError::UnknownIdentity(_)));
+    }
+}

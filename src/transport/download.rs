@@ -114,7 +114,7 @@ impl Downloads {
             Err(source) => {
                 return Err(DownloadError::NoAnswer {
                     url,
-                    source: source.into(),
+                    source: source.without_url().into(),
                 });
             }
         };
@@ -126,7 +126,7 @@ impl Downloads {
                 Err(source) => {
                     return Err(DownloadError::BrokenOff {
                         url,
-                        source: source.into(),
+                        source: source.without_url().into(),
                     });
                 }
             };

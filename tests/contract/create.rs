@@ -34,21 +34,21 @@ pub(crate) async fn creating_with_a_version_is_a_server_error(client: &Client, n
     assert!(api.get_opt("versioned").await.unwrap().is_none());
 }
 
-/// The server cuts the request off, and the caller cannot know whether it was carried out. A server
-/// may be quick enough for one of them, hence several; and it breaks the connection if the deadline
-/// falls into the writing of the answer.
+/// The server cuts the request off, and the caller cannot know whether it was carried out. Often it
+/// breaks the connection instead of answering, and sometimes it is quick enough; but no other status
+/// comes, and that one does.
 pub(crate) async fn a_deadline_that_has_passed_is_a_timeout(client: &Client, namespace: &str) {
-    for attempt in 0..20 {
+    for attempt in 0..500 {
         match create_within(client, namespace, &format!("late-{attempt}"), "1ms").await {
             Ok(_) | Err(kube::Error::Service(_) | kube::Error::HyperError(_)) => {}
             Err(kube::Error::Api(status)) => {
                 assert_eq!(status.code, 504, "{status:?}");
                 return;
             }
-            Err(other) => panic!("expected an answer, got {other:?}"),
+            Err(other) => panic!("expected an answer or none, got {other:?}"),
         }
     }
-    panic!("twenty creates were all done within a millisecond");
+    panic!("none of many creates was cut off after a millisecond");
 }
 
 /// Zero does not mean "at once": whoever computes a deadline must never send it.
