@@ -1,6 +1,7 @@
 //! Handover issues API credentials that are shown only once, and keeps them right.
 
 pub mod api;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

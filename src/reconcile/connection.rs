@@ -116,7 +116,7 @@ pub async fn reconcile<K: AnyConnection>(
     if let (Some(before), true) = (&before, changed) {
         tell(&*connection, before, &checked, &ctx);
     }
-    ctx.metrics.connection(&described, ready);
+    ctx.metrics.connection_ready(&described.full_name(), ready);
     ctx.connections.record(key, checked.clone());
     if changed {
         wake_tokens(&described, &ctx);
@@ -128,10 +128,11 @@ pub async fn reconcile<K: AnyConnection>(
 fn tell<K: AnyConnection>(connection: &K, before: &Checked, now: &Checked, ctx: &Context) {
     match (&before.obstacle, &now.obstacle) {
         (None, Some(obstacle)) => {
-            ctx.recorder.publish(connection, Happening::ConnectionLost, obstacle.message.clone());
+            ctx.recorder.record(Happening::ConnectionLost, connection.object_ref(&()), obstacle.message.clone());
         }
         (Some(_), None) => {
-            ctx.recorder.publish(connection, Happening::ConnectionRestored, "the provider accepts the admin credential".to_owned());
+            let note = "the provider accepts the admin credential";
+            ctx.recorder.record(Happening::ConnectionRestored, connection.object_ref(&()), note);
         }
         _ => {}
     }

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
+use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -18,13 +20,16 @@ use crate::{
     },
     clock::Clock,
     ledger::record::Place,
+    moment::after,
     plan::Obstacle,
     provider::{
         admin::AdminToken,
         budget::Budget,
+        call::Line,
         endpoint::{Endpoint, HostRules, Origin},
         errova::Errova,
     },
+    telemetry::metrics::{Metrics, Provider},
     transport::Transport,
 };
 
@@ -74,13 +79,17 @@ pub struct Checked {
     pub timeout: Duration,
 }
 
+/// Requests per minute, requests in flight, and the budget that was made of them.
+type Allowance = (u32, u32, Arc<Budget>);
+
 /// All of them.
 pub struct Connections {
     dial: Dial,
     rules: HostRules,
     clock: Clock,
+    metrics: Metrics,
     checked: Mutex<HashMap<ConnectionKey, Checked>>,
-    budgets: Mutex<HashMap<ConnectionKey, (u32, u32, Arc<Budget>)>>,
+    budgets: Mutex<HashMap<ConnectionKey, Allowance>>,
     broken: Mutex<HashMap<ConnectionKey, String>>,
 }
 
@@ -141,6 +150,12 @@ impl Described {
         secret.map_err(|invalid| Obstacle::new(Reason::SpecInvalid, invalid.message))
     }
 
+    /// `namespace/name`, or `name` for one of the cluster: what metrics call it.
+    pub fn full_name(&self) -> String {
+        let namespace = self.namespace.iter();
+        namespace.chain([&self.name]).cloned().collect::<Vec<_>>().join("/")
+    }
+
     /// Who wrote its url.
     pub const fn origin(&self) -> Origin {
         match self.kind {
@@ -187,11 +202,12 @@ impl std::fmt::Display for ConnectionKey {
 
 impl Connections {
     /// None yet.
-    pub fn new(dial: Dial, rules: HostRules, clock: Clock) -> Self {
+    pub fn new(dial: Dial, rules: HostRules, clock: Clock, metrics: Metrics) -> Self {
         Self {
             dial,
             rules,
             clock,
+            metrics,
             checked: Mutex::default(),
             budgets: Mutex::default(),
             broken: Mutex::default(),
@@ -238,6 +254,13 @@ impl Connections {
         checked.unwrap_or(Duration::from_secs(30))
     }
 
+    /// When the provider's own pause of a connection ends, if it asked for one.
+    pub fn paused_until(&self, key: &ConnectionKey) -> Option<Timestamp> {
+        let budget = lock(&self.budgets).get(key).map(|(_, _, budget)| budget.clone())?;
+        let left = budget.paused_until()?.saturating_duration_since(Instant::now());
+        Some(after(self.clock.now(), SignedDuration::try_from(left).ok()?))
+    }
+
     /// Takes in a check.
     pub fn record(&self, key: ConnectionKey, checked: Checked) {
         lock(&self.checked).insert(key, checked);
@@ -267,8 +290,10 @@ impl Connections {
             .map_err(|error| invalid(format!("spec.url: {error}")))?;
         let errova = settings.errova().map_err(|error| invalid(error.message))?;
         let transport = (self.dial)(&endpoint, settings.timeout())?;
-        let budget = self.budget(described);
-        Errova::new(endpoint, &errova.organization, admin, transport, budget)
+        let name = described.full_name();
+        let tally = self.metrics.requests_of(&name, Provider::Errova);
+        let line = Line::new(transport, self.budget(described)).observed_by(tally);
+        Errova::new(endpoint, &errova.organization, admin, line)
             .map_err(|error| invalid(format!("spec.provider.errova.organization: {error}")))
     }
 

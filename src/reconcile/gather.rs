@@ -96,6 +96,7 @@ fn begin(
         seen_at: Instant::now(),
         presentation: None,
         request: None,
+        shown: Vec::new(),
         happened: Vec::new(),
     }
 }

@@ -24,7 +24,10 @@ use crate::{
         Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
         Unknown, budget::Lane, errova::Errova,
     },
-    telemetry::events::Happening,
+    telemetry::{
+        events::Happening,
+        metrics::{IssueOutcome, Kind},
+    },
 };
 
 /// The only function that creates a credential.
@@ -36,17 +39,17 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
             return Ok(());
         }
     };
-    let (armed, create, first) = match arm(order, pass, ctx).await? {
-        Some(won) => won,
-        None => return Ok(()),
-    };
+    let cause = order.cause;
+    let Some((armed, create, first)) = arm(order, pass, ctx).await? else { return Ok(()) };
     // Without a `current`: the reply of the finalizer PATCH is the live read of the resource.
     if first && !deletion::claim(pass, ctx).await? {
         return withdraw(&armed, pass, ctx).await; // gone, replaced or deleting: nothing is sent
     }
     let Some(request) = pass.request.clone() else { return withdraw(&armed, pass, ctx).await };
     let lane = if first { Lane::Issue } else { Lane::Rotate };
-    match provider.in_lane(lane).issue(create, &request).await {
+    let outcome = provider.in_lane(lane).issue(create, &request).await;
+    ctx.metrics.issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
+    match outcome {
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
         Outcome::Unknown(unknown) => give_up(&armed, unknown, pass, ctx).await,
@@ -121,7 +124,6 @@ async fn keep(
         let held = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
         if held.and_then(|ledger| ledger.pending.as_ref()).is_some_and(|p| p.origin.id == id) {
             pass.tell(Happening::Issued, format!("issued {id}, attempt {generation}"));
-            ctx.metrics.issued(pass.owner().kind, "ok");
             return Ok(());
         }
         let Some(next) = held.and_then(|ledger| ledger.fill(generation, id.clone(), flaw, now)) else {
@@ -176,7 +178,6 @@ async fn disarm(
         Refusal::Throttled => Failure::Throttled,
         Refusal::Rejected(status) => Failure::Rejected(status),
     };
-    ctx.metrics.issued(pass.owner().kind, "refused");
     if matches!(failure, Failure::NotSent | Failure::Unauthenticated)
         && let Some(place) = pass.armed_place()
     {
@@ -198,7 +199,6 @@ async fn give_up(
         ctx.connections.trip(place, &pass.owner().namespace);
         pass.tell(Happening::BreakerOpen, "an answer of the provider could not be read; creating stopped on the whole connection");
     }
-    ctx.metrics.issued(pass.owner().kind, "unknown");
     let generation = armed.generation();
     let now = ctx.clock.now();
     let id = unknown.id;

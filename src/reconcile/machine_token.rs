@@ -3,15 +3,19 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
-use kube::ResourceExt as _;
+use jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
+use tokio::time::Instant;
 
 use super::{
     Context, Error, credential, gather, pass::Pass, status,
 };
 use crate::{
     api::machine_token::MachineToken,
-    plan::{Plan, world::Resource},
+    plan::{Plan, schedule, world::Resource},
+    telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
+
 };
 
 /// One pass of one token.
@@ -30,8 +34,14 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
 
 async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
     let mut pass = gather::gather(&token, ctx).await?;
+    let begun = Instant::now();
     let plan = credential::converge(&mut pass, ctx).await;
+    if let Ok(plan) = &plan {
+        status::judge(&mut pass, plan);
+    }
     settle(&mut pass, ctx);
+    let outcome = plan.as_ref().map_or(PassOutcome::Failed, |plan| (&plan.because).into());
+    ctx.metrics.reconciled(Kind::MachineToken, outcome, begun.elapsed());
     let plan = plan?;
     status::report(&pass, &plan, ctx).await?;
     Ok(next(&plan, ctx))
@@ -43,19 +53,34 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
     let gone = matches!(pass.world.resource, Resource::Gone);
     if gone && pass.snapshot.is_none() {
         ctx.memories.forget(uid);
-        ctx.metrics.forget(pass.owner());
+        ctx.metrics.forget(&resource_id(pass));
     } else {
         ctx.memories.keep(uid, pass.world.memory.clone());
-        ctx.metrics.resource(&pass.world);
+        if let Some(ledger) = &pass.world.ledger {
+            let next = schedule::next(&pass.world, ctx.clock.now()).map(|due| due.at);
+            let next_rotation = next.filter(|at| *at > Timestamp::MIN);
+            let conditions = pass.shown.clone();
+            let series = ResourceSeries { next_rotation, conditions, ..ResourceSeries::of(ledger) };
+            ctx.metrics.resource(resource_id(pass), series);
+        }
     }
     if gone && pass.snapshot.is_some() {
         ctx.leftovers.notify_one();
     }
     for (happening, note) in pass.happened.drain(..) {
-        tracing::info!(owner = %pass.world.owner, happening = happening.as_str(), "{note}");
+        tracing::info!(owner = %pass.world.owner, happening = happening.reason(), "{note}");
         if let Some(token) = &pass.token {
-            ctx.recorder.publish(&**token, happening, note);
+            ctx.recorder.record(happening, token.object_ref(&()), note);
         }
+    }
+}
+
+fn resource_id(pass: &Pass) -> ResourceId {
+    let owner = pass.owner();
+    ResourceId {
+        kind: Kind::MachineToken,
+        namespace: owner.namespace.clone(),
+        name: owner.name.clone(),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     provider::Request,
     secret_value::SecretValue,
     target::{render::Presentation, sighting::Sighting},
-    telemetry::events::Happening,
+    telemetry::{events::Happening, metrics::ShownCondition},
 };
 
 /// What one pass knows.
@@ -44,6 +44,8 @@ pub struct Pass {
     pub presentation: Option<Presentation>,
     /// What a create asks for.
     pub request: Option<Request>,
+    /// The conditions that the report will show.
+    pub shown: Vec<ShownCondition>,
     /// What to tell about this pass.
     pub happened: Vec<(Happening, String)>,
 }

@@ -13,7 +13,10 @@ use crate::{
         world::{Inspection, Task},
     },
     provider::{Probe as _, Probed, Revoke as _, budget::Lane},
-    telemetry::events::Happening,
+    telemetry::{
+        events::Happening,
+        metrics::{Kind, RevocationOutcome},
+    },
 };
 
 /// From here on the overlap counts.
@@ -119,20 +122,20 @@ pub(super) async fn revoke(
 ) -> Result<(), Error> {
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
     let doomed = ledger.and_then(|l| l.deleting.iter().find(|d| d.origin.id == *condemned.id()));
-    let Some(place) = doomed.map(|doomed| doomed.origin.place.clone()) else { return Ok(()) };
+    let Some((place, cause)) = doomed.map(|d| (d.origin.place.clone(), d.origin.cause)) else { return Ok(()) };
     let namespace = pass.owner().namespace.clone();
     let failure = match ctx.connections.at(&place, &namespace) {
         Err(obstacle) => Some(obstacle),
-        Ok(provider) => match provider.revoke(condemned).await {
-            Ok(_gone) => None,
-            Err(error) => {
+        Ok(provider) => {
+            let gone = provider.revoke(condemned).await;
+            ctx.metrics.revoked(Kind::MachineToken, cause, RevocationOutcome::from(&gone));
+            gone.err().map(|error| {
                 ctx.suspect(error, &place, &namespace);
-                Some(unanswered(error))
-            }
-        },
+                unanswered(error)
+            })
+        }
     };
     let id = condemned.id();
-    ctx.metrics.revoked(pass.owner().kind, if failure.is_none() { "ok" } else { "failed" });
     match failure {
         Some(obstacle) => {
             let first = !pass.world.memory.waits.contains_key(&Task::Revoke);

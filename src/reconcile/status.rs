@@ -24,6 +24,7 @@ use crate::{
         marker::{Marker, Nonce, OwnerDigits},
         record::Ledger,
     },
+    telemetry::events::Happening,
     plan::{
         Because, Blocked, Obstacle, Plan, Work, World, gates, schedule,
         world::Resource,
@@ -195,7 +196,7 @@ pub fn build(token: &MachineToken, pass: &Pass, plan: &Plan, ctx: &Context) -> M
     let marker = |generation, nonce: Option<&Nonce>| label(world, generation, nonce, ctx);
     let reference = &token.spec.connection_ref;
     MachineTokenStatus {
-        conditions: conditions(&before, token, world, &verdict, now),
+        conditions: conditions(&before.conditions, findings(token, world, &verdict), now),
         observed_generation: token.metadata.generation,
         connection: Some(format!("{}/{}", reference.kind().as_str(), reference.name)),
         secret: Some(pass.target_name()),
@@ -217,39 +218,81 @@ fn handled(token: &MachineToken, ledger: Option<&Ledger>) -> Option<String> {
     Some(same.cloned().unwrap_or_else(|| last.to_string()))
 }
 
-fn conditions(
-    before: &MachineTokenStatus,
-    token: &MachineToken,
-    world: &World,
-    verdict: &Verdict,
-    now: Timestamp,
-) -> Vec<Condition> {
-    let mut conditions = before.conditions.clone();
-    let mut write = |about, holds: bool, reason, message: &str| {
-        let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
-        let generation = token.metadata.generation;
-        let finding = Finding { about, status, reason, message: message.to_owned(), generation };
-        if holds || about == ConditionType::Ready {
-            condition::set(&mut conditions, finding, now);
-        } else {
-            condition::clear(&mut conditions, about);
-        }
+/// The conditions that hold, and `Ready` in any case.
+fn findings(token: &MachineToken, world: &World, verdict: &Verdict) -> Vec<Finding> {
+    let find = |about, holds: bool, reason, message: &str| Finding {
+        about,
+        status: if holds { ConditionStatus::True } else { ConditionStatus::False },
+        reason,
+        message: message.to_owned(),
+        generation: token.metadata.generation,
     };
     let Verdict { ready, stalled, reason, message, blocked } = verdict;
-    write(ConditionType::Ready, *ready, *reason, message);
-    write(ConditionType::Reconciling, !ready && !stalled, *reason, message);
-    write(ConditionType::Stalled, !ready && *stalled, *reason, message);
-    let blocked_message = blocked.as_deref().unwrap_or_default();
-    let about = ConditionType::RotationBlocked;
-    write(about, blocked.is_some(), Reason::RotationBlocked, blocked_message);
+    let mut findings = vec![find(ConditionType::Ready, *ready, *reason, message)];
+    if !ready {
+        let about = if *stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
+        findings.push(find(about, true, *reason, message));
+    }
+    if let Some(blocked) = blocked {
+        let about = ConditionType::RotationBlocked;
+        findings.push(find(about, true, Reason::RotationBlocked, blocked));
+    }
     let open = world.ledger.as_ref().map_or(0, |ledger| ledger.abandoned.len());
-    let ambiguous = format!(
-        "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
-         delete what is there, then name the attempts in the annotation {}",
-        annotations::RESOLVED_ATTEMPTS
-    );
-    write(ConditionType::AmbiguousCreate, open > 0, Reason::AmbiguousCreate, &ambiguous);
+    if open > 0 {
+        let message = format!(
+            "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
+             delete what is there, then name the attempts in the annotation {}",
+            annotations::RESOLVED_ATTEMPTS
+        );
+        let about = ConditionType::AmbiguousCreate;
+        findings.push(find(about, true, Reason::AmbiguousCreate, &message));
+    }
+    findings
+}
+
+fn conditions(before: &[Condition], findings: Vec<Finding>, now: Timestamp) -> Vec<Condition> {
+    let mut conditions = before.to_vec();
+    for about in ConditionType::ALL {
+        if findings.iter().all(|finding| finding.about != about) {
+            condition::clear(&mut conditions, about);
+        }
+    }
+    for finding in findings {
+        condition::set(&mut conditions, finding, now);
+    }
     conditions
+}
+
+/// What the pass comes to: for metrics, and as an Event where someone should look and did not know yet.
+pub fn judge(pass: &mut Pass, plan: &Plan) {
+    let Some(token) = pass.token.clone() else { return };
+    let verdict = verdict(&pass.world, &plan.because);
+    let findings = findings(&token, &pass.world, &verdict);
+    let known = |about: ConditionType, reason: Reason| {
+        let conditions = token.status.iter().flat_map(|status| &status.conditions);
+        let mut same = conditions.filter(|known| known.type_ == about.as_str());
+        same.any(|known| known.reason == reason.as_str())
+    };
+    let news = findings.iter().filter(|finding| !known(finding.about, finding.reason));
+    let news = news.filter(|finding| !matches!(finding.about, ConditionType::Reconciling | ConditionType::Stalled));
+    let warnings: Vec<_> =
+        news.filter_map(|finding| Some((warning(finding.reason)?, finding.message.clone()))).collect();
+    pass.happened.extend(warnings);
+    pass.shown = findings.iter().map(Into::into).collect();
+}
+
+/// The Event of a reason, where its appearance is one. What an effect tells by itself has none here.
+const fn warning(reason: Reason) -> Option<Happening> {
+    match reason {
+        Reason::TargetDamaged => Some(Happening::TargetDamaged),
+        Reason::TargetForeign => Some(Happening::TargetForeign),
+        Reason::TargetRejected => Some(Happening::TargetRejected),
+        Reason::RotationBlocked => Some(Happening::RotationBlocked),
+        Reason::NotAllowed => Some(Happening::NotAllowed),
+        Reason::BudgetExhausted => Some(Happening::BudgetExhausted),
+        Reason::NamespaceNotGranted => Some(Happening::NamespaceNotGranted),
+        _ => None,
+    }
 }
 
 fn label(world: &World, generation: Generation, nonce: Option<&Nonce>, ctx: &Context) -> String {
