@@ -12,3 +12,5 @@ mod support; // the in-process API server and the worlds around it
 mod apiserver; // the in-process API server keeps the contract of the real one
 mod borders; // who may know whom
 mod manifests; // generated definitions, the chart's copies, CEL rules, examples
+mod manifests; // generated files, the chart's copies, examples, CEL rules
+mod operations; // the tables of docs/operations.md
