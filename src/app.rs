@@ -42,11 +42,7 @@ use crate::{
         targets::Targets,
     },
     target::store::TargetStore,
-    telemetry::{
-        admin::Readiness,
-        events::recorder,
-        metrics::Metrics,
-    },
+    telemetry::{admin::Readiness, events::recorder, metrics::Metrics},
 };
 
 /// How long a create in flight and its Fill have, once the process was asked to stop.
@@ -82,7 +78,9 @@ pub struct Parts {
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parts").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Parts")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +94,9 @@ pub enum Error {
 
 /// Runs the operator until `stopping` is cancelled and everything in flight is finished.
 pub async fn run(parts: Parts) -> Result<(), Error> {
-    let instance = instance::load(&parts.client, &parts.namespace).await.map_err(Error::Instance)?;
+    let instance = instance::load(&parts.client, &parts.namespace)
+        .await
+        .map_err(Error::Instance)?;
     let holder = instance::nonce().map_err(Error::Instance)?.to_string();
     tracing::info!(instance = %instance.id, holder, "started");
     let tasks = TaskTracker::new();
@@ -168,7 +168,10 @@ struct Watches {
     tokens: (Writer<MachineToken>, Api<MachineToken>),
     cluster_connections: (Writer<ClusterConnection>, Api<ClusterConnection>),
     connections: (Writer<Connection>, Api<Connection>),
-    namespaces: (Writer<PartialObjectMeta<Namespace>>, Api<PartialObjectMeta<Namespace>>),
+    namespaces: (
+        Writer<PartialObjectMeta<Namespace>>,
+        Api<PartialObjectMeta<Namespace>>,
+    ),
     tokens_config: watcher::Config,
 }
 
@@ -187,7 +190,14 @@ fn nudges() -> (Nudges, Nudged) {
         cluster_connections: cluster_connections_nudged,
         connections: connections_nudged,
     };
-    (Nudges { tokens, cluster_connections, connections }, nudged)
+    (
+        Nudges {
+            tokens,
+            cluster_connections,
+            connections,
+        },
+        nudged,
+    )
 }
 
 fn watches(parts: &Parts) -> (Watches, Stores) {
@@ -208,7 +218,15 @@ fn watches(parts: &Parts) -> (Watches, Stores) {
         namespaces: (namespace_writer, Api::all(client.clone())),
         tokens_config,
     };
-    (watches, Stores { tokens, cluster_connections, connections, namespaces })
+    (
+        watches,
+        Stores {
+            tokens,
+            cluster_connections,
+            connections,
+            namespaces,
+        },
+    )
 }
 
 /// Four fifths of a stored resource are what others wrote about it.
@@ -267,7 +285,11 @@ fn controllers(
     .with_config(config())
     .reconcile_on(received(nudged.tokens))
     .graceful_shutdown_on(stop(ctx))
-    .run(machine_token::reconcile, machine_token::on_error, ctx.clone());
+    .run(
+        machine_token::reconcile,
+        machine_token::on_error,
+        ctx.clone(),
+    );
     let cluster = Controller::for_stream(
         follow(watches.cluster_connections, watcher::Config::default()),
         stores.cluster_connections.clone(),
@@ -275,7 +297,11 @@ fn controllers(
     .with_config(config())
     .reconcile_on(received(nudged.cluster_connections))
     .graceful_shutdown_on(stop(ctx))
-    .run(connection::reconcile::<ClusterConnection>, connection::on_error, ctx.clone());
+    .run(
+        connection::reconcile::<ClusterConnection>,
+        connection::on_error,
+        ctx.clone(),
+    );
     let namespaced = Controller::for_stream(
         follow(watches.connections, watcher::Config::default()),
         stores.connections.clone(),
@@ -283,7 +309,11 @@ fn controllers(
     .with_config(config())
     .reconcile_on(received(nudged.connections))
     .graceful_shutdown_on(stop(ctx))
-    .run(connection::reconcile::<Connection>, connection::on_error, ctx.clone());
+    .run(
+        connection::reconcile::<Connection>,
+        connection::on_error,
+        ctx.clone(),
+    );
     let namespaces = follow_namespaces(watches.namespaces, ctx.clone());
     let secrets = follow_auth_secrets(ctx.clone());
     let stopped = ctx.stopping.clone();
@@ -315,7 +345,9 @@ async fn follow_namespaces(
     ),
     ctx: Arc<Context>,
 ) {
-    let changed = predicates::labels.combine(predicates::generation).combine(deleting);
+    let changed = predicates::labels
+        .combine(predicates::generation)
+        .combine(deleting);
     kube_runtime::watcher(api, watcher::Config::default())
         .default_backoff()
         .modify(prune)
@@ -326,7 +358,10 @@ async fn follow_namespaces(
             if let Ok(namespace) = namespace {
                 let name = namespace.name_any();
                 let tokens = ctx.stores.tokens.state();
-                for token in tokens.iter().filter(|token| token.namespace().as_ref() == Some(&name)) {
+                for token in tokens
+                    .iter()
+                    .filter(|token| token.namespace().as_ref() == Some(&name))
+                {
                     ctx.nudges.token(&name, &token.name_any());
                 }
             }
@@ -343,7 +378,11 @@ fn deleting<K: Resource>(object: &K) -> Option<u64> {
 async fn follow_auth_secrets(ctx: Arc<Context>) {
     let secrets: Api<PartialObjectMeta<Secret>> =
         Api::namespaced(ctx.client.0.clone(), &ctx.namespace);
-    let selector = format!("{}!={}", annotations::COMPONENT, annotations::COMPONENT_LEDGER);
+    let selector = format!(
+        "{}!={}",
+        annotations::COMPONENT,
+        annotations::COMPONENT_LEDGER
+    );
     kube_runtime::watcher(secrets, watcher::Config::default().labels(&selector))
         .default_backoff()
         .touched_objects()
@@ -351,7 +390,11 @@ async fn follow_auth_secrets(ctx: Arc<Context>) {
             if let Ok(secret) = secret {
                 let name = secret.name_any();
                 for connection in ctx.stores.cluster_connections.state() {
-                    let auth = connection.spec.settings.errova().and_then(|errova| errova.bearer());
+                    let auth = connection
+                        .spec
+                        .settings
+                        .errova()
+                        .and_then(|errova| errova.bearer());
                     if auth.is_ok_and(|reference| reference.name == name) {
                         let reference = ObjectRef::from_obj(&*connection);
                         let _ = ctx.nudges.cluster_connections.send(reference);
@@ -370,9 +413,15 @@ async fn watch_ledgers(ctx: &Arc<Context>, tasks: &TaskTracker) {
     tasks.spawn(async move {
         let secrets: Api<PartialObjectMeta<Secret>> =
             Api::namespaced(ctx.client.0.clone(), &ctx.namespace);
-        let selector = format!("{}={}", annotations::COMPONENT, annotations::COMPONENT_LEDGER);
+        let selector = format!(
+            "{}={}",
+            annotations::COMPONENT,
+            annotations::COMPONENT_LEDGER
+        );
         let config = watcher::Config::default().labels(&selector);
-        let mut events = kube_runtime::watcher(secrets, config).default_backoff().boxed();
+        let mut events = kube_runtime::watcher(secrets, config)
+            .default_backoff()
+            .boxed();
         let mut listed = Some(listed);
         loop {
             let event = tokio::select! {

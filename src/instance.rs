@@ -46,7 +46,9 @@ pub enum InstanceError {
     #[error("could not read or create the Secret {NAME} in the operator's namespace")]
     Secret(#[source] ClusterError),
     /// The Secret is not one of ours.
-    #[error("the Secret {NAME} is damaged: restore it from backup, or delete it to begin a new instance")]
+    #[error(
+        "the Secret {NAME} is damaged: restore it from backup, or delete it to begin a new instance"
+    )]
     Damaged,
     /// The Secret was made in another cluster.
     #[error(
@@ -63,10 +65,14 @@ pub enum InstanceError {
 /// Reads the instance, or makes it at first start.
 pub async fn load(client: &Client, namespace: &str) -> Result<Instance, InstanceError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let system = answer(namespaces.get("kube-system")).await.map_err(InstanceError::Cluster)?;
+    let system = answer(namespaces.get("kube-system"))
+        .await
+        .map_err(InstanceError::Cluster)?;
     let cluster = system.uid().ok_or(InstanceError::Damaged)?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let found = answer(secrets.get_opt(NAME)).await.map_err(InstanceError::Secret)?;
+    let found = answer(secrets.get_opt(NAME))
+        .await
+        .map_err(InstanceError::Secret)?;
     let secret = match found {
         Some(secret) => secret,
         None => create(&secrets, &cluster).await?,
@@ -83,7 +89,10 @@ async fn create(secrets: &Api<Secret>, cluster: &str) -> Result<Secret, Instance
     let mut secret = Secret::default();
     secret.metadata.name = Some(NAME.to_owned());
     secret.immutable = Some(true);
-    secret.labels_mut().insert(annotations::MANAGED_BY.to_owned(), annotations::MANAGER.to_owned());
+    secret.labels_mut().insert(
+        annotations::MANAGED_BY.to_owned(),
+        annotations::MANAGER.to_owned(),
+    );
     let data = [
         (ID.to_owned(), text(&hex(&id))),
         (KEY.to_owned(), ByteString(key.to_vec())),
@@ -93,29 +102,44 @@ async fn create(secrets: &Api<Secret>, cluster: &str) -> Result<Secret, Instance
     match answer(secrets.create(&PostParams::default(), &secret)).await {
         Ok(secret) => Ok(secret),
         // Another replica was first, or the answer was lost: what is there counts.
-        Err(ClusterError::AlreadyExists | ClusterError::Unknown) => {
-            answer(secrets.get(NAME)).await.map_err(InstanceError::Secret)
-        }
+        Err(ClusterError::AlreadyExists | ClusterError::Unknown) => answer(secrets.get(NAME))
+            .await
+            .map_err(InstanceError::Secret),
         Err(error) => Err(InstanceError::Secret(error)),
     }
 }
 
 fn read(secret: &Secret, cluster: &str) -> Result<Instance, InstanceError> {
-    let bytes = |key: &str| secret.data.as_ref()?.get(key).map(|bytes| bytes.0.as_slice());
+    let bytes = |key: &str| {
+        secret
+            .data
+            .as_ref()?
+            .get(key)
+            .map(|bytes| bytes.0.as_slice())
+    };
     let text = |key: &str| bytes(key).and_then(|bytes| std::str::from_utf8(bytes).ok());
-    let id = text(ID).and_then(|id| InstanceId::parse(id).ok()).ok_or(InstanceError::Damaged)?;
-    let key = bytes(KEY).filter(|key| key.len() >= 32).ok_or(InstanceError::Damaged)?;
+    let id = text(ID)
+        .and_then(|id| InstanceId::parse(id).ok())
+        .ok_or(InstanceError::Damaged)?;
+    let key = bytes(KEY)
+        .filter(|key| key.len() >= 32)
+        .ok_or(InstanceError::Damaged)?;
     let home = text(CLUSTER).ok_or(InstanceError::Damaged)?;
     let confirmed = secret.annotations().get(annotations::CONFIRM_CLUSTER);
     if home != cluster && confirmed.is_none_or(|confirmed| confirmed != cluster) {
         return Err(InstanceError::OtherCluster(cluster.to_owned()));
     }
-    Ok(Instance { id, mac: Arc::new(MacKey::new(key)) })
+    Ok(Instance {
+        id,
+        mac: Arc::new(MacKey::new(key)),
+    })
 }
 
 /// A nonce that no attempt had before.
 pub fn nonce() -> Result<Nonce, InstanceError> {
     let mut bytes = [0; 8];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| InstanceError::Random)?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| InstanceError::Random)?;
     Nonce::parse(&hex(&bytes)).map_err(|_| InstanceError::Random)
 }

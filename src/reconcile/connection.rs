@@ -122,17 +122,27 @@ pub async fn reconcile<K: AnyConnection>(
         wake_tokens(&described, &ctx);
     }
     write_status(&*connection, &described, &checked, &ctx).await?;
-    Ok(Action::requeue(Duration::try_from(wait).unwrap_or(Duration::from_secs(60))))
+    Ok(Action::requeue(
+        Duration::try_from(wait).unwrap_or(Duration::from_secs(60)),
+    ))
 }
 
 fn tell<K: AnyConnection>(connection: &K, before: &Checked, now: &Checked, ctx: &Context) {
     match (&before.obstacle, &now.obstacle) {
         (None, Some(obstacle)) => {
-            ctx.recorder.record(Happening::ConnectionLost, connection.object_ref(&()), obstacle.message.clone());
+            ctx.recorder.record(
+                Happening::ConnectionLost,
+                connection.object_ref(&()),
+                obstacle.message.clone(),
+            );
         }
         (Some(_), None) => {
             let note = "the provider accepts the admin credential";
-            ctx.recorder.record(Happening::ConnectionRestored, connection.object_ref(&()), note);
+            ctx.recorder.record(
+                Happening::ConnectionRestored,
+                connection.object_ref(&()),
+                note,
+            );
         }
         _ => {}
     }
@@ -190,18 +200,25 @@ async fn admin(
     let secret = match answer(namespaced::<Secret>(ctx, namespace).get_opt(name)).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {
-            return Ok(Err(missing(&format!("Secret {namespace}/{name} does not exist; create it with the key {key}"))));
+            return Ok(Err(missing(&format!(
+                "Secret {namespace}/{name} does not exist; create it with the key {key}"
+            ))));
         }
         Err(ClusterError::Forbidden) => {
             return Ok(Err(super::gather::not_granted(namespace)));
         }
         Err(source) => {
-            return Err(Error::ReadAuth { connection: described.key().to_string(), source });
+            return Err(Error::ReadAuth {
+                connection: described.key().to_string(),
+                source,
+            });
         }
     };
     let version = secret.resource_version().unwrap_or_default();
     let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else {
-        return Ok(Err(missing(&format!("Secret {namespace}/{name} has no key {key}; add it"))));
+        return Ok(Err(missing(&format!(
+            "Secret {namespace}/{name} has no key {key}; add it"
+        ))));
     };
     let loaded = AdminToken::load(&bytes.0).map_err(|error| {
         let reason = if error.can_never_manage() {
@@ -209,7 +226,10 @@ async fn admin(
         } else {
             Reason::SpecInvalid
         };
-        Obstacle::new(reason, format!("Secret {namespace}/{name}, key {key}: {error}"))
+        Obstacle::new(
+            reason,
+            format!("Secret {namespace}/{name}, key {key}: {error}"),
+        )
     });
     Ok(loaded.map(|token| (token, version)))
 }
@@ -254,9 +274,10 @@ async fn write_status<K: AnyConnection>(
     let api = connection.api(ctx);
     match answer(api.patch_status(&name, &PatchParams::default(), &body)).await {
         Ok(_) | Err(ClusterError::NotFound) => Ok(()),
-        Err(source) => {
-            Err(Error::WriteStatus { owner: described.key().to_string(), source })
-        }
+        Err(source) => Err(Error::WriteStatus {
+            owner: described.key().to_string(),
+            source,
+        }),
     }
 }
 
@@ -269,12 +290,19 @@ fn build_status<K: AnyConnection>(
 ) -> ConnectionStatus {
     let generation = connection.meta().generation;
     let (ready, reason, message) = match &checked.obstacle {
-        None => (true, Reason::Authenticated, "an authenticated call succeeded"),
+        None => (
+            true,
+            Reason::Authenticated,
+            "an authenticated call succeeded",
+        ),
         Some(obstacle) => (false, obstacle.reason, obstacle.message.as_str()),
     };
     let stalled = matches!(
         reason,
-        Reason::SpecInvalid | Reason::CapabilityMissing | Reason::ProviderRejected | Reason::NamespaceNotGranted
+        Reason::SpecInvalid
+            | Reason::CapabilityMissing
+            | Reason::ProviderRejected
+            | Reason::NamespaceNotGranted
     );
     let mut conditions = before.conditions.clone();
     let all = [
@@ -283,8 +311,18 @@ fn build_status<K: AnyConnection>(
         (ConditionType::Stalled, !ready && stalled, false),
     ];
     for (about, holds, always) in all {
-        let status = if holds { ConditionStatus::True } else { ConditionStatus::False };
-        let finding = Finding { about, status, reason, message: message.to_owned(), generation };
+        let status = if holds {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        };
+        let finding = Finding {
+            about,
+            status,
+            reason,
+            message: message.to_owned(),
+            generation,
+        };
         if holds || always {
             condition::set(&mut conditions, finding, ctx.clock.now());
         } else {
@@ -294,12 +332,27 @@ fn build_status<K: AnyConnection>(
     let place = described.key().to_string();
     let here = |ledger: &Ledger| in_namespace(ledger, described);
     let count = |ledger: &Ledger, doomed: bool| {
-        let all = ledger.recorded().filter(|origin| origin.place.connection == place).count();
-        let gone = ledger.deleting.iter().filter(|d| d.origin.place.connection == place).count();
-        if here(ledger) { if doomed { gone } else { all - gone } } else { 0 }
+        let all = ledger
+            .recorded()
+            .filter(|origin| origin.place.connection == place)
+            .count();
+        let gone = ledger
+            .deleting
+            .iter()
+            .filter(|d| d.origin.place.connection == place)
+            .count();
+        if here(ledger) {
+            if doomed { gone } else { all - gone }
+        } else {
+            0
+        }
     };
     let sum = |doomed| {
-        let total: usize = ctx.ledgers.map(|ledger| count(ledger, doomed)).into_iter().sum();
+        let total: usize = ctx
+            .ledgers
+            .map(|ledger| count(ledger, doomed))
+            .into_iter()
+            .sum();
         i64::try_from(total).ok()
     };
     ConnectionStatus {
@@ -309,16 +362,25 @@ fn build_status<K: AnyConnection>(
         url: Some(described.settings.url().to_owned()),
         credentials: sum(false),
         pending_revocations: sum(true),
-        last_handled_reconcile_at: connection.annotations().get(annotations::RECONCILE_REQUESTED_AT).cloned(),
+        last_handled_reconcile_at: connection
+            .annotations()
+            .get(annotations::RECONCILE_REQUESTED_AT)
+            .cloned(),
     }
 }
 
 fn in_namespace(ledger: &Ledger, described: &Described) -> bool {
-    described.namespace.as_ref().is_none_or(|namespace| *namespace == ledger.owner.namespace)
+    described
+        .namespace
+        .as_ref()
+        .is_none_or(|namespace| *namespace == ledger.owner.namespace)
 }
 
 /// After a failed check.
 pub fn on_error<K: AnyConnection>(connection: Arc<K>, error: &Error, ctx: Arc<Context>) -> Action {
-    tracing::warn!(error = error as &dyn std::error::Error, "a connection could not be checked");
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "a connection could not be checked"
+    );
     Action::requeue(error.retry(ctx.failures.count(&connection.uid().unwrap_or_default())))
 }

@@ -130,12 +130,19 @@ impl From<&Connection> for Described {
 impl Described {
     /// Which connection.
     pub fn key(&self) -> ConnectionKey {
-        ConnectionKey::new(self.kind, self.namespace.as_deref().unwrap_or_default(), &self.name)
+        ConnectionKey::new(
+            self.kind,
+            self.namespace.as_deref().unwrap_or_default(),
+            &self.name,
+        )
     }
 
     /// Where it issues: what a ledger remembers.
     pub fn place(&self) -> Place {
-        let organization = self.settings.errova().map(|errova| errova.organization.clone());
+        let organization = self
+            .settings
+            .errova()
+            .map(|errova| errova.organization.clone());
         Place {
             connection: self.key().to_string(),
             uid: self.uid.clone(),
@@ -153,7 +160,11 @@ impl Described {
     /// `namespace/name`, or `name` for one of the cluster: what metrics call it.
     pub fn full_name(&self) -> String {
         let namespace = self.namespace.iter();
-        namespace.chain([&self.name]).cloned().collect::<Vec<_>>().join("/")
+        namespace
+            .chain([&self.name])
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("/")
     }
 
     /// Who wrote its url.
@@ -172,7 +183,11 @@ impl ConnectionKey {
             ConnectionKind::ClusterConnection => String::new(),
             ConnectionKind::Connection => namespace.to_owned(),
         };
-        Self { kind, namespace, name: name.to_owned() }
+        Self {
+            kind,
+            namespace,
+            name: name.to_owned(),
+        }
     }
 
     /// Its kind.
@@ -188,7 +203,10 @@ impl ConnectionKey {
     /// The connection that a place names, for a resource in `namespace`.
     pub fn of(place: &Place, namespace: &str) -> Option<Self> {
         let (kind, name) = place.connection.split_once('/')?;
-        let kinds = [ConnectionKind::ClusterConnection, ConnectionKind::Connection];
+        let kinds = [
+            ConnectionKind::ClusterConnection,
+            ConnectionKind::Connection,
+        ];
         let kind = kinds.into_iter().find(|known| known.as_str() == kind)?;
         Some(Self::new(kind, namespace, name))
     }
@@ -218,7 +236,10 @@ impl Connections {
     pub fn get(&self, key: &ConnectionKey) -> Option<Checked> {
         let mut checked = lock(&self.checked).get(key).cloned()?;
         let broken = lock(&self.broken);
-        if broken.get(key).is_some_and(|version| *version == checked.version) {
+        if broken
+            .get(key)
+            .is_some_and(|version| *version == checked.version)
+        {
             checked.obstacle = checked.obstacle.or_else(|| Some(breaker()));
         }
         Some(checked)
@@ -229,9 +250,8 @@ impl Connections {
     /// The admin credential goes only to the very endpoint that the connection names today.
     pub fn at(&self, place: &Place, namespace: &str) -> Result<Errova, Obstacle> {
         let name = &place.connection;
-        let missing = |what: &str| {
-            Obstacle::new(Reason::ReferenceMissing, format!("{name} {what}"))
-        };
+        let missing =
+            |what: &str| Obstacle::new(Reason::ReferenceMissing, format!("{name} {what}"));
         let key = ConnectionKey::of(place, namespace).ok_or_else(|| missing("is unknown"))?;
         let checked = lock(&self.checked).get(&key).cloned();
         let checked = checked.ok_or_else(|| {
@@ -244,7 +264,11 @@ impl Connections {
                 place.endpoint, place.organization
             )));
         }
-        checked.provider.ok_or_else(|| checked.obstacle.unwrap_or_else(|| missing("has no credential")))
+        checked.provider.ok_or_else(|| {
+            checked
+                .obstacle
+                .unwrap_or_else(|| missing("has no credential"))
+        })
     }
 
     /// The longest that one exchange with the provider of `place` may take.
@@ -256,9 +280,16 @@ impl Connections {
 
     /// When the provider's own pause of a connection ends, if it asked for one.
     pub fn paused_until(&self, key: &ConnectionKey) -> Option<Timestamp> {
-        let budget = lock(&self.budgets).get(key).map(|(_, _, budget)| budget.clone())?;
-        let left = budget.paused_until()?.saturating_duration_since(Instant::now());
-        Some(after(self.clock.now(), SignedDuration::try_from(left).ok()?))
+        let budget = lock(&self.budgets)
+            .get(key)
+            .map(|(_, _, budget)| budget.clone())?;
+        let left = budget
+            .paused_until()?
+            .saturating_duration_since(Instant::now());
+        Some(after(
+            self.clock.now(),
+            SignedDuration::try_from(left).ok()?,
+        ))
     }
 
     /// Takes in a check.
@@ -275,8 +306,12 @@ impl Connections {
 
     /// An answer that cannot be read: no more creates until the connection or its credential changes.
     pub fn trip(&self, place: &Place, namespace: &str) {
-        let Some(key) = ConnectionKey::of(place, namespace) else { return };
-        let version = lock(&self.checked).get(&key).map(|checked| checked.version.clone());
+        let Some(key) = ConnectionKey::of(place, namespace) else {
+            return;
+        };
+        let version = lock(&self.checked)
+            .get(&key)
+            .map(|checked| checked.version.clone());
         if let Some(version) = version {
             lock(&self.broken).insert(key, version);
         }
@@ -299,14 +334,16 @@ impl Connections {
 
     /// One budget per connection, whatever else of it changes.
     fn budget(&self, described: &Described) -> Arc<Budget> {
-        let (rate, flight) = (described.settings.per_minute(), described.settings.in_flight());
+        let (rate, flight) = (
+            described.settings.per_minute(),
+            described.settings.in_flight(),
+        );
         let mut budgets = lock(&self.budgets);
         match budgets.get(&described.key()) {
             Some((r, f, budget)) if (*r, *f) == (rate, flight) => budget.clone(),
             _ => {
                 let whole = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-                let budget =
-                    Arc::new(Budget::new(whole(rate), whole(flight), self.clock.clone()));
+                let budget = Arc::new(Budget::new(whole(rate), whole(flight), self.clock.clone()));
                 budgets.insert(described.key(), (rate, flight, budget.clone()));
                 budget
             }

@@ -6,10 +6,7 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Client,
-    core::PartialObjectMeta,
-};
+use kube::{Client, core::PartialObjectMeta};
 use kube_runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Notify, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +125,10 @@ pub struct Memories(Mutex<HashMap<String, Memory>>);
 impl Memories {
     /// What is remembered of `uid`, or a blank memory of the process `holder`.
     pub fn recall(&self, uid: &str, holder: &str) -> Memory {
-        self.lock().get(uid).cloned().unwrap_or_else(|| Memory::blank(holder))
+        self.lock()
+            .get(uid)
+            .cloned()
+            .unwrap_or_else(|| Memory::blank(holder))
     }
 
     /// Keeps what a pass learned.
@@ -161,7 +161,10 @@ impl Failures {
 
     /// A pass came to rest.
     pub fn clear(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(uid);
     }
 }
 
@@ -169,7 +172,9 @@ impl Context {
     /// A call failed in a way that may be about the connection, not about the credential.
     pub fn suspect(&self, error: ProviderError, place: &Place, namespace: &str) {
         match error {
-            ProviderError::NotSent | ProviderError::Unavailable | ProviderError::Unauthenticated => {
+            ProviderError::NotSent
+            | ProviderError::Unavailable
+            | ProviderError::Unauthenticated => {
                 self.recheck(place, namespace);
             }
             ProviderError::Forbidden | ProviderError::Throttled | ProviderError::Rejected(_) => {}
@@ -178,10 +183,15 @@ impl Context {
 
     /// The connection is checked now, not at its time.
     pub fn recheck(&self, place: &Place, namespace: &str) {
-        let Some(key) = ConnectionKey::of(place, namespace) else { return };
+        let Some(key) = ConnectionKey::of(place, namespace) else {
+            return;
+        };
         match key.kind() {
             ConnectionKind::ClusterConnection => {
-                let _ = self.nudges.cluster_connections.send(ObjectRef::new(key.name()));
+                let _ = self
+                    .nudges
+                    .cluster_connections
+                    .send(ObjectRef::new(key.name()));
             }
             ConnectionKind::Connection => {
                 let reference = ObjectRef::new(key.name()).within(namespace);

@@ -33,7 +33,9 @@ pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
             }
         }
     }
-    Err(Error::Restless { owner: pass.owner().clone() })
+    Err(Error::Restless {
+        owner: pass.owner().clone(),
+    })
 }
 
 /// One effect. Its reply changes what `pass` shows; a lost compare-and-swap shows what is there instead.
@@ -67,7 +69,13 @@ async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error
 /// What a look at the gates showed is remembered for a while, so that our own writes, when they come
 /// back as events, do not cost another look.
 fn remember_gates(pass: &mut Pass, plan: &Plan) {
-    let looked = matches!(pass.world.fresh, Fresh { inspected: Some(_), .. });
+    let looked = matches!(
+        pass.world.fresh,
+        Fresh {
+            inspected: Some(_),
+            ..
+        }
+    );
     if let (Because::GatesClosed(closed), Some(until), true) = (&plan.because, plan.wake, looked) {
         pass.world.memory.closed = Some((closed.clone(), until));
     }

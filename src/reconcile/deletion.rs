@@ -24,7 +24,9 @@ const TRIES: usize = 4;
 /// that was seen, and not being deleted.
 pub(super) async fn claim(pass: &mut Pass, ctx: &Context) -> Result<bool, Error> {
     let held = change_finalizer(pass, ctx, true).await?;
-    let alive = held.as_ref().is_some_and(|token| token.metadata.deletion_timestamp.is_none());
+    let alive = held
+        .as_ref()
+        .is_some_and(|token| token.metadata.deletion_timestamp.is_none());
     if let (true, Resource::Wanted(wish)) = (alive, &mut pass.world.resource) {
         wish.claimed = true;
     }
@@ -46,9 +48,14 @@ async fn change_finalizer(
     ctx: &Context,
     on: bool,
 ) -> Result<Option<std::sync::Arc<MachineToken>>, Error> {
-    let Some(mut token) = pass.token.clone() else { return Ok(None) };
+    let Some(mut token) = pass.token.clone() else {
+        return Ok(None);
+    };
     let owner = pass.owner().clone();
-    let failed = |source| Error::Finalizer { owner: owner.clone(), source };
+    let failed = |source| Error::Finalizer {
+        owner: owner.clone(),
+        source,
+    };
     let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &owner.namespace);
     for _ in 0..TRIES {
         let patch = Patch::Merge(finalizers(&token, on));
@@ -76,7 +83,11 @@ async fn change_finalizer(
 }
 
 fn finalizers(token: &MachineToken, on: bool) -> serde_json::Value {
-    let others = token.finalizers().iter().filter(|f| *f != annotations::FINALIZER).cloned();
+    let others = token
+        .finalizers()
+        .iter()
+        .filter(|f| *f != annotations::FINALIZER)
+        .cloned();
     let ours = on.then(|| annotations::FINALIZER.to_owned());
     let all: Vec<String> = others.chain(ours).collect();
     json!({
@@ -101,7 +112,9 @@ pub(super) async fn bury(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
 
 /// The target, after its credential.
 pub(super) async fn remove_target(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let Some(sighting) = pass.sighting.clone() else { return pass.read_target(ctx).await };
+    let Some(sighting) = pass.sighting.clone() else {
+        return pass.read_target(ctx).await;
+    };
     let (namespace, name) = (pass.owner().namespace.clone(), pass.target_name());
     match ctx.target_store.remove(&namespace, &name, &sighting).await {
         Ok(()) => {
@@ -121,10 +134,15 @@ pub(super) async fn remove_target(pass: &mut Pass, ctx: &Context) -> Result<(), 
 
 /// The ledger, when it has no duty left.
 pub(super) async fn close(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let Some(snapshot) = &pass.snapshot else { return Ok(()) };
+    let Some(snapshot) = &pass.snapshot else {
+        return Ok(());
+    };
     let owner = pass.owner().clone();
     let removed = ctx.ledger_store.remove(snapshot).await;
-    removed.map_err(|source| Error::WriteLedger { owner: owner.clone(), source })?;
+    removed.map_err(|source| Error::WriteLedger {
+        owner: owner.clone(),
+        source,
+    })?;
     pass.see_ledger(None, Instant::now(), ctx);
     ctx.memories.forget(&owner.uid);
     Ok(())

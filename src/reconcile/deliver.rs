@@ -25,7 +25,9 @@ use crate::{
 
 /// E1. Finds out whether the target could be written.
 pub(super) async fn rehearse(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let Some(presentation) = pass.presentation.clone() else { return Ok(()) };
+    let Some(presentation) = pass.presentation.clone() else {
+        return Ok(());
+    };
     if matches!(pass.world.target, Target::Ours(_)) {
         pass.world.memory.rehearsed = Some(presentation.digest()); // it is there already
         return Ok(());
@@ -37,7 +39,10 @@ pub(super) async fn rehearse(pass: &mut Pass, ctx: &Context) -> Result<(), Error
             pass.world.memory.rehearsed = Some(presentation.digest());
             Ok(())
         }
-        Err(Rehearsal { error: ClusterError::AlreadyExists, .. }) => pass.read_target(ctx).await,
+        Err(Rehearsal {
+            error: ClusterError::AlreadyExists,
+            ..
+        }) => pass.read_target(ctx).await,
         Err(rehearsal) => {
             let obstacle = rejected(rehearsal, pass, ctx).await?;
             pass.fail(Task::Rehearse, obstacle, ctx.clock.now());
@@ -56,8 +61,10 @@ async fn rejected(
     let namespace = &owner.namespace;
     if error == ClusterError::Forbidden {
         let granted = ctx.targets.is_granted(namespace).await;
-        let granted =
-            granted.map_err(|source| Error::ReadTarget { owner: owner.clone(), source })?;
+        let granted = granted.map_err(|source| Error::ReadTarget {
+            owner: owner.clone(),
+            source,
+        })?;
         if !granted {
             return Ok(gather::not_granted(namespace));
         }
@@ -66,7 +73,9 @@ async fn rejected(
         ClusterError::Terminating => format!("namespace {namespace} is being deleted"),
         ClusterError::NotFound => format!("namespace {namespace} does not exist any more"),
         ClusterError::Unknown => "the API server did not answer".to_owned(),
-        _ if text.is_empty() => format!("the API server does not accept the target Secret: {error}"),
+        _ if text.is_empty() => {
+            format!("the API server does not accept the target Secret: {error}")
+        }
         _ => format!("the API server does not accept the target Secret: {text}"),
     };
     Ok(Obstacle::new(Reason::TargetRejected, message))
@@ -74,8 +83,12 @@ async fn rejected(
 
 /// E9. Target seen, ledger read after it, conditional write.
 pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let Some(presentation) = pass.presentation.clone() else { return Ok(()) };
-    let Some(generation) = pass.current_generation() else { return Ok(()) };
+    let Some(presentation) = pass.presentation.clone() else {
+        return Ok(());
+    };
+    let Some(generation) = pass.current_generation() else {
+        return Ok(());
+    };
     let seen_at = pass.seen_at;
     if pass.stored(generation, Some(seen_at), ctx).await?.is_none() {
         return without_value(pass, ctx).await;
@@ -83,7 +96,11 @@ pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
     if pass.current_generation() != Some(generation) || pass.world.is_delivered() {
         return Ok(()); // the ledger moved on: plan again
     }
-    let repair = pass.world.memory.delivered.is_some_and(|(epoch, _)| Some(epoch) == pass.epoch());
+    let repair = pass
+        .world
+        .memory
+        .delivered
+        .is_some_and(|(epoch, _)| Some(epoch) == pass.epoch());
     match write(pass, &presentation, ctx).await {
         Ok(true) => {
             let epoch = pass.epoch().unwrap_or_default();
@@ -98,7 +115,10 @@ pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
             pass.read_target(ctx).await
         }
         Err(error) => {
-            let rehearsal = Rehearsal { error, text: String::new() };
+            let rehearsal = Rehearsal {
+                error,
+                text: String::new(),
+            };
             let obstacle = rejected(rehearsal, pass, ctx).await?;
             pass.fail(Task::Deliver, obstacle, ctx.clock.now());
             pass.read_target(ctx).await
@@ -113,10 +133,16 @@ async fn write(
     ctx: &Context,
 ) -> Result<bool, ClusterError> {
     let owner = pass.owner().clone();
-    let Some(snapshot) = &pass.snapshot else { return Ok(false) };
+    let Some(snapshot) = &pass.snapshot else {
+        return Ok(false);
+    };
     let ledger = &snapshot.ledger;
-    let Some(current) = &ledger.current else { return Ok(false) };
-    let Some(value) = snapshot.value(current.origin.generation) else { return Ok(false) };
+    let Some(current) = &ledger.current else {
+        return Ok(false);
+    };
+    let Some(value) = snapshot.value(current.origin.generation) else {
+        return Ok(false);
+    };
     let shown = Shown {
         id: &current.origin.id,
         attempt: current.origin.generation,
@@ -126,12 +152,18 @@ async fn write(
     };
     let (id, epoch) = (current.origin.id.clone(), ledger.epoch);
     if let Some(seen) = &pass.sighting {
-        let stored = ctx.target_store.update(&owner, presentation, &shown, seen).await?;
+        let stored = ctx
+            .target_store
+            .update(&owner, presentation, &shown, seen)
+            .await?;
         pass.see_target(Some(stored), ctx);
         return Ok(true);
     }
     let fence = Fence::new(pass.asked.unwrap_or_else(Instant::now), ctx.times.fence());
-    let created = ctx.target_store.create(&owner, presentation, &shown, fence).await?;
+    let created = ctx
+        .target_store
+        .create(&owner, presentation, &shown, fence)
+        .await?;
     pass.see_target(Some(created), ctx);
     still_true(pass, &id, epoch, ctx).await
 }
@@ -143,14 +175,24 @@ async fn still_true(
     epoch: Epoch,
     ctx: &Context,
 ) -> Result<bool, ClusterError> {
-    let known = pass.snapshot.as_ref().map(crate::ledger::store::Snapshot::without_values);
-    pass.read_ledger(ctx).await.map_err(|_| ClusterError::Unknown)?;
+    let known = pass
+        .snapshot
+        .as_ref()
+        .map(crate::ledger::store::Snapshot::without_values);
+    pass.read_ledger(ctx)
+        .await
+        .map_err(|_| ClusterError::Unknown)?;
     let live = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-    let going = live.is_none_or(|l| l.tombstone.is_some_and(|tombstone| tombstone.retain.is_none()));
+    let going = live.is_none_or(|l| {
+        l.tombstone
+            .is_some_and(|tombstone| tombstone.retain.is_none())
+    });
     if going {
         let name = known.map(|known| known.ledger.target).unwrap_or_default();
         if let Some(sighting) = pass.sighting.clone() {
-            ctx.target_store.remove(&pass.owner().namespace, &name, &sighting).await?;
+            ctx.target_store
+                .remove(&pass.owner().namespace, &name, &sighting)
+                .await?;
             pass.see_target(None, ctx);
         }
         return Ok(false);
@@ -169,20 +211,35 @@ async fn without_value(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
 /// A ledger is gone, and the target proves what it held.
 pub(super) async fn rebuild(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     let (owner, name) = (pass.owner().clone(), pass.target_name());
-    let Some(presentation) = pass.presentation.clone() else { return Ok(()) };
-    let key = presentation.keys.iter().find(|(_, value)| **value == ValueName::Token);
+    let Some(presentation) = pass.presentation.clone() else {
+        return Ok(());
+    };
+    let key = presentation
+        .keys
+        .iter()
+        .find(|(_, value)| **value == ValueName::Token);
     let key = key.map(|(key, _)| key.as_str());
     let asked = Instant::now();
-    let looked = ctx.target_store.look_inside(&owner.namespace, &name, key).await;
-    let looked = looked.map_err(|source| Error::ReadTarget { owner: owner.clone(), source })?;
+    let looked = ctx
+        .target_store
+        .look_inside(&owner.namespace, &name, key)
+        .await;
+    let looked = looked.map_err(|source| Error::ReadTarget {
+        owner: owner.clone(),
+        source,
+    })?;
     let Some((sighting, value)) = looked else {
         pass.see_target(None, ctx);
         return Ok(());
     };
     let created = sighting.created();
     pass.see_target(Some(sighting), ctx);
-    let Target::Ours(seen) = pass.world.target.clone() else { return Ok(()) };
-    let Some(wish) = pass.world.wish().filter(|_| seen.sound) else { return Ok(()) };
+    let Target::Ours(seen) = pass.world.target.clone() else {
+        return Ok(());
+    };
+    let Some(wish) = pass.world.wish().filter(|_| seen.sound) else {
+        return Ok(());
+    };
     let (Some(place), Some(spec_hash)) = (wish.place.clone(), wish.spec_hash.clone()) else {
         return Ok(());
     };
@@ -194,17 +251,33 @@ pub(super) async fn rebuild(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
         id: seen.id,
         place,
         at,
-        expires_at: wish.expires_after.map(|life| crate::moment::after(at, life)),
+        expires_at: wish
+            .expires_after
+            .map(|life| crate::moment::after(at, life)),
         cause: Cause::LedgerLost,
-        spec_hash: if value.is_some() { spec_hash } else { String::new() },
+        spec_hash: if value.is_some() {
+            spec_hash
+        } else {
+            String::new()
+        },
     };
-    let ledger = Ledger::rebuilt(owner.clone(), name, origin, seen.epoch, value.is_some(), now);
+    let ledger = Ledger::rebuilt(
+        owner.clone(),
+        name,
+        origin,
+        seen.epoch,
+        value.is_some(),
+        now,
+    );
     let stored = value.as_ref().map(|value| (seen.attempt, value));
     let swap = ctx.ledger_store.create(&ledger, stored).await;
     match swap.map_err(|source| Error::WriteLedger { owner, source })? {
         Swap::Won(snapshot) => pass.see_ledger(Some(snapshot), asked, ctx),
         Swap::Lost(live) => pass.see_ledger(live, asked, ctx),
     }
-    pass.tell(Happening::Verified, "the ledger was lost and made anew from the target Secret");
+    pass.tell(
+        Happening::Verified,
+        "the ledger was lost and made anew from the target Secret",
+    );
     Ok(())
 }

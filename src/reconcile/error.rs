@@ -94,6 +94,8 @@ impl Error {
             | Self::Prepare { .. } => Duration::from_millis(500),
             Self::Restless { .. } | Self::Panicked { .. } => Duration::from_secs(30),
         };
-        first.saturating_mul(1 << failures.min(8)).min(Duration::from_secs(60))
+        first
+            .saturating_mul(1 << failures.min(8))
+            .min(Duration::from_secs(60))
     }
 }

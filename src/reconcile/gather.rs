@@ -47,10 +47,16 @@ pub async fn gather(token: &Arc<MachineToken>, ctx: &Context) -> Result<Pass, Er
         let (wish, obstacle) = wish(token, &presentation, ctx);
         (Resource::Wanted(Box::new(wish)), obstacle)
     };
-    let request =
-        Request { display_name: token.display_name(), scopes: token.spec.scopes.clone() };
+    let request = Request {
+        display_name: token.display_name(),
+        scopes: token.spec.scopes.clone(),
+    };
     let mut pass = begin(owner, resource, obstacle, snapshot.as_deref(), ctx);
-    pass.world.resolved.extend(annotation(token, annotations::RESOLVED_ATTEMPTS).iter().flat_map(|text| attempts(text)));
+    pass.world.resolved.extend(
+        annotation(token, annotations::RESOLVED_ATTEMPTS)
+            .iter()
+            .flat_map(|text| attempts(text)),
+    );
     pass.token = Some(token.clone());
     pass.presentation = Some(presentation);
     pass.request = Some(request);
@@ -81,7 +87,9 @@ fn begin(
         resource,
         ledger: snapshot.map(|snapshot| snapshot.ledger.clone()),
         target: Target::Absent,
-        resolved: snapshot.map(|snapshot| snapshot.resolved.clone()).unwrap_or_default(),
+        resolved: snapshot
+            .map(|snapshot| snapshot.resolved.clone())
+            .unwrap_or_default(),
         obstacle,
         memory,
         fresh: Fresh::default(),
@@ -105,10 +113,16 @@ fn begin(
 async fn see_target(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     let owner = pass.owner().clone();
     let name = pass.target_name();
-    let served = ctx.served.as_ref().is_none_or(|served| served.contains(&owner.namespace));
+    let served = ctx
+        .served
+        .as_ref()
+        .is_none_or(|served| served.contains(&owner.namespace));
     let coverage = if served {
         let covered = ctx.targets.cover(&owner.namespace).await;
-        covered.map_err(|source| Error::ReadTarget { owner: owner.clone(), source })?
+        covered.map_err(|source| Error::ReadTarget {
+            owner: owner.clone(),
+            source,
+        })?
     } else {
         Coverage::Refused
     };
@@ -137,8 +151,13 @@ pub fn not_granted(namespace: &str) -> Obstacle {
 
 /// A target keeps the name that it was issued for.
 fn refuse_rename(pass: &mut Pass) {
-    let ledger = pass.snapshot.as_ref().map(|snapshot| snapshot.ledger.target.clone());
-    let (Some(old), Some(presentation)) = (ledger, &mut pass.presentation) else { return };
+    let ledger = pass
+        .snapshot
+        .as_ref()
+        .map(|snapshot| snapshot.ledger.target.clone());
+    let (Some(old), Some(presentation)) = (ledger, &mut pass.presentation) else {
+        return;
+    };
     if presentation.name != old {
         let message = format!(
             "spec.secret.name ({}) cannot change: the credential is in the Secret {old}; write {old} again, or make a \
@@ -176,14 +195,19 @@ fn deletion(token: &MachineToken, ctx: &Context) -> Deletion {
 
 /// Whether our finalizer is on the resource.
 pub fn is_claimed(token: &MachineToken) -> bool {
-    token.finalizers().iter().any(|finalizer| finalizer == annotations::FINALIZER)
+    token
+        .finalizers()
+        .iter()
+        .any(|finalizer| finalizer == annotations::FINALIZER)
 }
 
 fn namespace(
     token: &MachineToken,
     ctx: &Context,
 ) -> Option<Arc<PartialObjectMeta<k8s_openapi::api::core::v1::Namespace>>> {
-    ctx.stores.namespaces.get(&ObjectRef::new(&token.namespace()?))
+    ctx.stores
+        .namespaces
+        .get(&ObjectRef::new(&token.namespace()?))
 }
 
 fn annotation(token: &MachineToken, name: &str) -> Option<String> {
@@ -193,7 +217,12 @@ fn annotation(token: &MachineToken, name: &str) -> Option<String> {
 /// How the target should look.
 fn presentation(token: &MachineToken) -> Presentation {
     let secret = token.spec.secret.clone().unwrap_or_default();
-    let all = || ValueName::ALL.into_iter().map(|name| (name.as_str().to_owned(), name)).collect();
+    let all = || {
+        ValueName::ALL
+            .into_iter()
+            .map(|name| (name.as_str().to_owned(), name))
+            .collect()
+    };
     Presentation {
         name: token.secret_name().to_owned(),
         kind: token.spec.secret_type().to_owned(),
@@ -204,7 +233,8 @@ fn presentation(token: &MachineToken) -> Presentation {
 }
 
 fn scaled(duration: std::time::Duration, ctx: &Context) -> SignedDuration {
-    ctx.times.of(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
+    ctx.times
+        .of(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX))
 }
 
 fn patience(token: &MachineToken, ctx: &Context) -> Patience {
@@ -222,26 +252,39 @@ fn wish(
 ) -> (Wish, Option<Obstacle>) {
     let (connected, obstacle) = match connect(token, ctx) {
         Ok(connected) => (Some(connected), None),
-        Err(Refused { connected, obstacle }) => (connected, Some(obstacle)),
+        Err(Refused {
+            connected,
+            obstacle,
+        }) => (connected, Some(obstacle)),
     };
     let rotation = rotation(token, connected.as_ref(), ctx);
     let (rotation, invalid) = match rotation {
         Ok(rotation) => (rotation, None),
         Err((rotation, obstacle)) => (rotation, Some(obstacle)),
     };
-    let place = connected.as_ref().map(|connected| connected.checked.place.clone());
+    let place = connected
+        .as_ref()
+        .map(|connected| connected.checked.place.clone());
     let life = token.spec.expires_after.as_ref();
-    let ceiling = connected.as_ref().and_then(|connected| connected.grant.max_lifetime.as_ref());
-    let version = connected.as_ref().map_or("", |connected| connected.checked.version.as_str());
+    let ceiling = connected
+        .as_ref()
+        .and_then(|connected| connected.grant.max_lifetime.as_ref());
+    let version = connected
+        .as_ref()
+        .map_or("", |connected| connected.checked.version.as_str());
     let generation = token.metadata.generation.unwrap_or_default();
     let wish = Wish {
-        spec_hash: place.as_ref().map(|place| identity(token, &place.endpoint, &place.organization)),
+        spec_hash: place
+            .as_ref()
+            .map(|place| identity(token, &place.endpoint, &place.organization)),
         place,
         rendering: presentation.digest(),
         rotation,
         expires_after: life.or(ceiling).map(|span| scaled(span.duration(), ctx)),
         paused: annotation(token, annotations::PAUSED).as_deref() == Some("true"),
-        max_unresolved: connected.as_ref().map_or(1, |connected| connected.max_unresolved),
+        max_unresolved: connected
+            .as_ref()
+            .map_or(1, |connected| connected.max_unresolved),
         inputs: format!("{generation}/{version}"),
         claimed: is_claimed(token),
     };
@@ -265,12 +308,14 @@ fn rotation(
     let requested = annotation(token, annotations::ROTATE_REQUESTED_AT);
     let own = token.spec.issued_after().map(|Moment(at)| at);
     let shared = connected.and_then(|connected| connected.issued_after);
-    let calendar = token.spec.rotation.as_ref().map_or(Ok(None), |rotation| rotation.calendar());
+    let calendar = token
+        .spec
+        .rotation
+        .as_ref()
+        .map_or(Ok(None), |rotation| rotation.calendar());
     let (rhythm, invalid) = match (token.spec.every(), calendar) {
         (Some(every), _) => (Rhythm::Every(scaled(every.duration(), ctx)), None),
-        (None, Ok(Some(calendar))) => {
-            (Rhythm::Cron(Box::new(calendar.cron), calendar.zone), None)
-        }
+        (None, Ok(Some(calendar))) => (Rhythm::Cron(Box::new(calendar.cron), calendar.zone), None),
         (None, Ok(None)) => (Rhythm::OnRequest, None),
         (None, Err(invalid)) => (Rhythm::OnRequest, Some(invalid.message)),
     };
@@ -305,13 +350,18 @@ struct Refused {
 
 impl From<Obstacle> for Refused {
     fn from(obstacle: Obstacle) -> Self {
-        Self { connected: None, obstacle }
+        Self {
+            connected: None,
+            obstacle,
+        }
     }
 }
 
 /// The connection's word: whether it is there, admits what is asked for, and works.
 fn connect(token: &MachineToken, ctx: &Context) -> Result<Connected, Refused> {
-    token.validate().map_err(|invalid| Obstacle::new(Reason::SpecInvalid, invalid.to_string()))?;
+    token
+        .validate()
+        .map_err(|invalid| Obstacle::new(Reason::SpecInvalid, invalid.to_string()))?;
     let described = referenced(token, ctx)?;
     let grant = granted(token, &described, ctx)?;
     let name = described.key().to_string();
@@ -325,7 +375,10 @@ fn connect(token: &MachineToken, ctx: &Context) -> Result<Connected, Refused> {
         } else {
             Reason::ConnectionNotReady
         };
-        let message = format!("{name} is not ready ({}); see its conditions", obstacle.reason.as_str());
+        let message = format!(
+            "{name} is not ready ({}); see its conditions",
+            obstacle.reason.as_str()
+        );
         Obstacle::new(reason, message)
     });
     let connected = Connected {
@@ -336,7 +389,10 @@ fn connect(token: &MachineToken, ctx: &Context) -> Result<Connected, Refused> {
     };
     match obstacle {
         None => Ok(connected),
-        Some(obstacle) => Err(Refused { connected: Some(connected), obstacle }),
+        Some(obstacle) => Err(Refused {
+            connected: Some(connected),
+            obstacle,
+        }),
     }
 }
 
@@ -346,33 +402,43 @@ fn referenced(token: &MachineToken, ctx: &Context) -> Result<Described, Obstacle
     let found = match reference.kind() {
         ConnectionKind::ClusterConnection => {
             let key = ObjectRef::new(&reference.name);
-            ctx.stores.cluster_connections.get(&key).map(|found| Described::from(&*found))
+            ctx.stores
+                .cluster_connections
+                .get(&key)
+                .map(|found| Described::from(&*found))
         }
         ConnectionKind::Connection => {
             let key = ObjectRef::new(&reference.name).within(&namespace);
-            ctx.stores.connections.get(&key).map(|found| Described::from(&*found))
+            ctx.stores
+                .connections
+                .get(&key)
+                .map(|found| Described::from(&*found))
         }
     };
     found.ok_or_else(|| {
         let key = ConnectionKey::new(reference.kind(), &namespace, &reference.name);
-        let message = format!("spec.connectionRef: {key} does not exist; create it, or correct kind and name");
+        let message = format!(
+            "spec.connectionRef: {key} does not exist; create it, or correct kind and name"
+        );
         Obstacle::new(Reason::ReferenceMissing, message)
     })
 }
 
-fn granted(
-    token: &MachineToken,
-    described: &Described,
-    ctx: &Context,
-) -> Result<Grant, Obstacle> {
+fn granted(token: &MachineToken, described: &Described, ctx: &Context) -> Result<Grant, Obstacle> {
     let none = BTreeMap::new();
     let namespace = namespace(token, ctx);
-    let labels = namespace.as_ref().and_then(|ns| ns.metadata.labels.as_ref()).unwrap_or(&none);
+    let labels = namespace
+        .as_ref()
+        .and_then(|ns| ns.metadata.labels.as_ref())
+        .unwrap_or(&none);
     let name = token.namespace().unwrap_or_default();
     admit(
         &described.access,
         described.kind == ConnectionKind::ClusterConnection,
-        &Namespace { name: &name, labels },
+        &Namespace {
+            name: &name,
+            labels,
+        },
         IssuingKind::MachineToken,
         &token.spec.scopes,
         token.spec.expires_after.as_ref(),

@@ -40,15 +40,20 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
         }
     };
     let cause = order.cause;
-    let Some((armed, create, first)) = arm(order, pass, ctx).await? else { return Ok(()) };
+    let Some((armed, create, first)) = arm(order, pass, ctx).await? else {
+        return Ok(());
+    };
     // Without a `current`: the reply of the finalizer PATCH is the live read of the resource.
     if first && !deletion::claim(pass, ctx).await? {
         return withdraw(&armed, pass, ctx).await; // gone, replaced or deleting: nothing is sent
     }
-    let Some(request) = pass.request.clone() else { return withdraw(&armed, pass, ctx).await };
+    let Some(request) = pass.request.clone() else {
+        return withdraw(&armed, pass, ctx).await;
+    };
     let lane = if first { Lane::Issue } else { Lane::Rotate };
     let outcome = provider.in_lane(lane).issue(create, &request).await;
-    ctx.metrics.issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
+    ctx.metrics
+        .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
     match outcome {
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
@@ -63,7 +68,10 @@ async fn arm(
     ctx: &Context,
 ) -> Result<Option<(Armed, CreateOnce, bool)>, Error> {
     let owner = pass.owner().clone();
-    let failed = |source| Error::Prepare { owner: owner.clone(), source };
+    let failed = |source| Error::Prepare {
+        owner: owner.clone(),
+        source,
+    };
     let nonce = instance::nonce().map_err(failed)?;
     let digits = OwnerDigits::of_uid(&owner.uid);
     let digits = digits.map_err(|_| failed(instance::InstanceError::Damaged))?;
@@ -89,8 +97,12 @@ async fn arm(
         pass.read_ledger(ctx).await?;
         return Ok(None);
     };
-    let marker =
-        Marker { instance: ctx.instance.id.clone(), owner: digits, generation: order.generation, nonce };
+    let marker = Marker {
+        instance: ctx.instance.id.clone(),
+        owner: digits,
+        generation: order.generation,
+        nonce,
+    };
     // Sent before the grace is over even if the exchange takes all of its time.
     let create = (marker, asked + timeout);
     let arm = ctx.ledger_store.arm(before, next, &intent, create).await;
@@ -122,12 +134,26 @@ async fn keep(
     loop {
         let now = ctx.clock.now();
         let held = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-        if held.and_then(|ledger| ledger.pending.as_ref()).is_some_and(|p| p.origin.id == id) {
-            pass.tell(Happening::Issued, format!("issued {id}, attempt {generation}"));
+        if held
+            .and_then(|ledger| ledger.pending.as_ref())
+            .is_some_and(|p| p.origin.id == id)
+        {
+            pass.tell(
+                Happening::Issued,
+                format!("issued {id}, attempt {generation}"),
+            );
             return Ok(());
         }
-        let Some(next) = held.and_then(|ledger| ledger.fill(generation, id.clone(), flaw, now)) else {
-            return compensate(Condemned::unkept(armed, id), generation, provider, pass, ctx).await;
+        let Some(next) = held.and_then(|ledger| ledger.fill(generation, id.clone(), flaw, now))
+        else {
+            return compensate(
+                Condemned::unkept(armed, id),
+                generation,
+                provider,
+                pass,
+                ctx,
+            )
+            .await;
         };
         match pass.swap(Some(next), Some((generation, &value)), ctx).await {
             Ok(_) => {}
@@ -153,7 +179,8 @@ async fn compensate(
     ctx: &Context,
 ) -> Result<(), Error> {
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-    let next = ledger.and_then(|l| l.compensate(generation, condemned.id().clone(), ctx.clock.now()));
+    let next =
+        ledger.and_then(|l| l.compensate(generation, condemned.id().clone(), ctx.clock.now()));
     if next.is_some() && pass.swap(next, None, ctx).await? {
         return Ok(()); // `revoke_condemned` does the rest
     }
@@ -183,7 +210,14 @@ async fn disarm(
     {
         ctx.recheck(&place, &pass.owner().namespace);
     }
-    finish(armed, pass, ctx, |ledger, backoff| ledger.disarm(armed.generation(), backoff?), failure).await
+    finish(
+        armed,
+        pass,
+        ctx,
+        |ledger, backoff| ledger.disarm(armed.generation(), backoff?),
+        failure,
+    )
+    .await
 }
 
 /// E4'. The provider may have created it; nobody will ever send it again.
@@ -193,11 +227,18 @@ async fn give_up(
     pass: &mut Pass,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let failure = if unknown.unreadable { Failure::Unreadable } else { Failure::Ambiguous };
+    let failure = if unknown.unreadable {
+        Failure::Unreadable
+    } else {
+        Failure::Ambiguous
+    };
     let place = pass.armed_place();
     if let (true, Some(place)) = (unknown.unreadable, &place) {
         ctx.connections.trip(place, &pass.owner().namespace);
-        pass.tell(Happening::BreakerOpen, "an answer of the provider could not be read; creating stopped on the whole connection");
+        pass.tell(
+            Happening::BreakerOpen,
+            "an answer of the provider could not be read; creating stopped on the whole connection",
+        );
     }
     let generation = armed.generation();
     let now = ctx.clock.now();
@@ -206,13 +247,18 @@ async fn give_up(
         let abandoned = ledger.abandon(generation, now, backoff)?;
         // An id that could be picked out of the damaged answer is known, and known to be ours.
         match &id {
-            Some(id) => abandoned.compensate(generation, id.clone(), now).or(Some(abandoned)),
+            Some(id) => abandoned
+                .compensate(generation, id.clone(), now)
+                .or(Some(abandoned)),
             None => Some(abandoned),
         }
     };
     finish(armed, pass, ctx, next, failure).await?;
     if id.is_none() {
-        pass.tell(Happening::AmbiguousCreate, format!("the create of attempt {generation} got no clear answer; it is not sent again"));
+        pass.tell(
+            Happening::AmbiguousCreate,
+            format!("the create of attempt {generation} got no clear answer; it is not sent again"),
+        );
     }
     Ok(())
 }
@@ -230,7 +276,11 @@ async fn finish(
         let Some(ledger) = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger) else {
             return Ok(());
         };
-        if ledger.intent.as_ref().is_none_or(|intent| intent.generation != generation) {
+        if ledger
+            .intent
+            .as_ref()
+            .is_none_or(|intent| intent.generation != generation)
+        {
             return Ok(()); // someone else did it
         }
         let backoff = backoff(ledger, pass.world.wish(), failure, ctx);
@@ -252,7 +302,13 @@ fn backoff(
     let asked = asked.or(ledger.pending.as_ref().and_then(|pending| pending.request));
     let waits = (ctx.times.first_backoff(), ctx.times.longest_backoff());
     let before = ledger.backoff.as_ref();
-    Some(Backoff::after(before, failure, (&wish.inputs, asked), ctx.clock.now(), waits))
+    Some(Backoff::after(
+        before,
+        failure,
+        (&wish.inputs, asked),
+        ctx.clock.now(),
+        waits,
+    ))
 }
 
 /// The resource went while its first create was armed: nothing was sent, and nothing will be.
@@ -272,7 +328,9 @@ pub(super) async fn abandon(
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
     let next = ledger.and_then(|ledger| ledger.abandon(generation, ctx.clock.now(), None));
     if pass.swap(next, None, ctx).await? {
-        let note = format!("attempt {generation} was armed by a process that is gone; whether it was sent is unknown, and it is not sent again");
+        let note = format!(
+            "attempt {generation} was armed by a process that is gone; whether it was sent is unknown, and it is not sent again"
+        );
         pass.tell(Happening::AmbiguousCreate, note);
     }
     Ok(())
@@ -295,7 +353,9 @@ pub(super) async fn verify(
     pass: &mut Pass,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(place) = pass.place_of(generation) else { return Ok(()) };
+    let Some(place) = pass.place_of(generation) else {
+        return Ok(());
+    };
     let provider = match ctx.connections.at(&place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
@@ -311,7 +371,11 @@ pub(super) async fn verify(
     match probed {
         Ok(Probed::Accepted) => promote(generation, pass, ctx).await,
         Ok(Probed::Refused) => {
-            let since = pass.world.memory.refused_since.filter(|(g, _)| *g == generation);
+            let since = pass
+                .world
+                .memory
+                .refused_since
+                .filter(|(g, _)| *g == generation);
             pass.world.memory.refused_since = since.or(Some((generation, now)));
             let message = "the provider does not accept the new credential yet";
             pass.fail(Task::Verify, Obstacle::new(Reason::Verifying, message), now);
@@ -341,7 +405,10 @@ async fn promote(generation: Generation, pass: &mut Pass, ctx: &Context) -> Resu
 
 /// A pending record without its value (someone edited the ledger): it is of no use.
 async fn lost_value(generation: Generation, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let pending = pass.snapshot.as_ref().and_then(|snapshot| snapshot.ledger.pending.as_ref());
+    let pending = pass
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.ledger.pending.as_ref());
     match pending {
         Some(pending) if pending.origin.generation == generation => {
             reject(generation, Rejection::Unusable, pass, ctx).await

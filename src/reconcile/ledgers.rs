@@ -33,14 +33,20 @@ impl Ledgers {
     /// Something about every ledger.
     pub fn map<T>(&self, each: impl FnMut(&Ledger) -> T) -> Vec<T> {
         let mut each = each;
-        self.lock().values().map(|seen| each(&seen.ledger)).collect()
+        self.lock()
+            .values()
+            .map(|seen| each(&seen.ledger))
+            .collect()
     }
 
     /// A reply or a live read: what is there now.
     pub fn record(&self, snapshot: &Snapshot) {
         let uid = snapshot.ledger.owner.uid.clone();
         let mut known = self.lock();
-        if known.get(&uid).is_none_or(|before| is_newer(snapshot.version(), before.version())) {
+        if known
+            .get(&uid)
+            .is_none_or(|before| is_newer(snapshot.version(), before.version()))
+        {
             known.insert(uid, Arc::new(snapshot.without_values()));
         }
     }
@@ -68,13 +74,19 @@ impl Ledgers {
                 self.lock().retain(|uid, _| listed.contains_key(uid));
                 None
             }
-            Event::Apply(object) => self.news(Arc::new(Snapshot::from_metadata(&object.metadata).ok()?)),
+            Event::Apply(object) => {
+                self.news(Arc::new(Snapshot::from_metadata(&object.metadata).ok()?))
+            }
             Event::Delete(object) => {
                 let seen = Snapshot::from_metadata(&object.metadata).ok()?;
                 let mut known = self.lock();
                 let uid = &seen.ledger.owner.uid;
-                let ours = known.get(uid).is_some_and(|before| before.is_same_object(&seen));
-                ours.then(|| known.remove(uid)).flatten().map(|gone| gone.ledger.owner.clone())
+                let ours = known
+                    .get(uid)
+                    .is_some_and(|before| before.is_same_object(&seen));
+                ours.then(|| known.remove(uid))
+                    .flatten()
+                    .map(|gone| gone.ledger.owner.clone())
             }
         }
     }

@@ -24,13 +24,23 @@ pub async fn run(ctx: Arc<Context>) {
                 due.insert(owner.uid.clone(), next);
             }
         }
-        let known: Vec<String> =
-            ctx.ledgers.buried().iter().map(|ledger| ledger.ledger.owner.uid.clone()).collect();
+        let known: Vec<String> = ctx
+            .ledgers
+            .buried()
+            .iter()
+            .map(|ledger| ledger.ledger.owner.uid.clone())
+            .collect();
         due.retain(|uid, _| known.contains(uid));
         let soonest = due.values().min().copied();
         let wait = soonest.map(|at| at.duration_since(ctx.clock.now()));
-        let wait = wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or_default();
-        let wait = if soonest.is_some() { wait.clamp(Duration::from_millis(100), PATROL) } else { PATROL };
+        let wait = wait
+            .and_then(|wait| Duration::try_from(wait).ok())
+            .unwrap_or_default();
+        let wait = if soonest.is_some() {
+            wait.clamp(Duration::from_millis(100), PATROL)
+        } else {
+            PATROL
+        };
         tokio::select! {
             () = ctx.stopping.cancelled() => return,
             () = tokio::time::sleep(wait) => {}
@@ -46,7 +56,10 @@ async fn work(ledger: &Snapshot, ctx: &Context) -> Timestamp {
     let mut pass = match gather::gather_leftover(ledger, ctx).await {
         Ok(pass) => pass,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a ledger without resource could not be worked on");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a ledger without resource could not be worked on"
+            );
             return soon;
         }
     };
@@ -55,7 +68,10 @@ async fn work(ledger: &Snapshot, ctx: &Context) -> Timestamp {
     match plan {
         Ok(plan) => plan.wake.unwrap_or_else(|| after(now, ctx.times.sweep())),
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a ledger without resource could not be worked on");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a ledger without resource could not be worked on"
+            );
             soon
         }
     }

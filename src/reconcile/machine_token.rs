@@ -8,14 +8,11 @@ use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::{
-    Context, Error, credential, gather, pass::Pass, status,
-};
+use super::{Context, Error, credential, gather, pass::Pass, status};
 use crate::{
     api::machine_token::MachineToken,
     plan::{Plan, schedule, world::Resource},
     telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
-
 };
 
 /// One pass of one token.
@@ -23,7 +20,9 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
     // A panic in one pass must not end the controller of all others.
     let pass = AssertUnwindSafe(run(token.clone(), &ctx)).catch_unwind();
     let outcome = pass.await.unwrap_or_else(|_| {
-        Err(Error::Panicked { owner: gather::owner(&token).to_string() })
+        Err(Error::Panicked {
+            owner: gather::owner(&token).to_string(),
+        })
     });
     match &outcome {
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
@@ -40,8 +39,11 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
         status::judge(&mut pass, plan);
     }
     settle(&mut pass, ctx);
-    let outcome = plan.as_ref().map_or(PassOutcome::Failed, |plan| (&plan.because).into());
-    ctx.metrics.reconciled(Kind::MachineToken, outcome, begun.elapsed());
+    let outcome = plan
+        .as_ref()
+        .map_or(PassOutcome::Failed, |plan| (&plan.because).into());
+    ctx.metrics
+        .reconciled(Kind::MachineToken, outcome, begun.elapsed());
     let plan = plan?;
     status::report(&pass, &plan, ctx).await?;
     Ok(next(&plan, ctx))
@@ -60,7 +62,11 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
             let next = schedule::next(&pass.world, ctx.clock.now()).map(|due| due.at);
             let next_rotation = next.filter(|at| *at > Timestamp::MIN);
             let conditions = pass.shown.clone();
-            let series = ResourceSeries { next_rotation, conditions, ..ResourceSeries::of(ledger) };
+            let series = ResourceSeries {
+                next_rotation,
+                conditions,
+                ..ResourceSeries::of(ledger)
+            };
             ctx.metrics.resource(resource_id(pass), series);
         }
     }

@@ -58,8 +58,15 @@ impl Pass {
 
     /// The name of the target: the ledger's word, so that it stays what it was.
     pub fn target_name(&self) -> String {
-        let ledger = self.snapshot.as_ref().map(|snapshot| snapshot.ledger.target.clone());
-        let wished = || self.presentation.as_ref().map(|presentation| presentation.name.clone());
+        let ledger = self
+            .snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.ledger.target.clone());
+        let wished = || {
+            self.presentation
+                .as_ref()
+                .map(|presentation| presentation.name.clone())
+        };
         ledger.or_else(wished).unwrap_or_default()
     }
 
@@ -76,8 +83,14 @@ impl Pass {
 
     /// The target as a live read or a reply showed it.
     pub fn see_target(&mut self, sighting: Option<Sighting>, ctx: &Context) {
-        ctx.targets.record(&self.world.owner.namespace, &self.target_name(), sighting.as_ref());
-        let target = sighting.as_ref().map(|sighting| sighting.target(&self.world.owner));
+        ctx.targets.record(
+            &self.world.owner.namespace,
+            &self.target_name(),
+            sighting.as_ref(),
+        );
+        let target = sighting
+            .as_ref()
+            .map(|sighting| sighting.target(&self.world.owner));
         self.world.target = target.unwrap_or(Target::Absent);
         self.sighting = sighting;
         self.seen_at = Instant::now();
@@ -96,7 +109,10 @@ impl Pass {
     /// Reads the target live.
     pub async fn read_target(&mut self, ctx: &Context) -> Result<(), Error> {
         let owner = self.world.owner.clone();
-        let live = ctx.target_store.look(&owner.namespace, &self.target_name()).await;
+        let live = ctx
+            .target_store
+            .look(&owner.namespace, &self.target_name())
+            .await;
         let live = live.map_err(|source| Error::ReadTarget { owner, source })?;
         self.see_target(live, ctx);
         Ok(())
@@ -116,7 +132,10 @@ impl Pass {
         let asked = Instant::now();
         let swap = ctx.ledger_store.swap(before, next, value).await;
         let owner = || self.world.owner.clone();
-        match swap.map_err(|source| Error::WriteLedger { owner: owner(), source })? {
+        match swap.map_err(|source| Error::WriteLedger {
+            owner: owner(),
+            source,
+        })? {
             Swap::Won(snapshot) => {
                 self.see_ledger(Some(snapshot), asked, ctx);
                 Ok(true)
@@ -135,12 +154,20 @@ impl Pass {
         since: Option<Instant>,
         ctx: &Context,
     ) -> Result<Option<&Stored<SecretValue>>, Error> {
-        let young = self.asked.is_some_and(|asked| since.is_none_or(|since| asked >= since));
-        let held = self.snapshot.as_ref().is_some_and(|s| s.value(generation).is_some());
+        let young = self
+            .asked
+            .is_some_and(|asked| since.is_none_or(|since| asked >= since));
+        let held = self
+            .snapshot
+            .as_ref()
+            .is_some_and(|s| s.value(generation).is_some());
         if !(young && held) {
             self.read_ledger(ctx).await?;
         }
-        Ok(self.snapshot.as_ref().and_then(|snapshot| snapshot.value(generation)))
+        Ok(self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.value(generation)))
     }
 
     /// A task failed: not again before a wait that doubles.
@@ -148,7 +175,11 @@ impl Pass {
         let n = self.world.memory.waits.get(&task).map_or(0, |wait| wait.n);
         let (first, longest) = (self.world.times.retry(), self.world.times.longest_retry());
         let pause = first.saturating_mul(1 << n.min(16)).min(longest);
-        let wait = Wait { until: after(now, pause), n: n.saturating_add(1), obstacle };
+        let wait = Wait {
+            until: after(now, pause),
+            n: n.saturating_add(1),
+            obstacle,
+        };
         self.world.memory.waits.insert(task, wait);
     }
 
@@ -164,18 +195,39 @@ impl Pass {
 
     /// Where the armed intent goes.
     pub fn armed_place(&self) -> Option<Place> {
-        Some(self.snapshot.as_ref()?.ledger.intent.as_ref()?.place.clone())
+        Some(
+            self.snapshot
+                .as_ref()?
+                .ledger
+                .intent
+                .as_ref()?
+                .place
+                .clone(),
+        )
     }
 
     /// Where an attempt was issued.
     pub fn place_of(&self, generation: Generation) -> Option<Place> {
         let mut recorded = self.snapshot.as_ref()?.ledger.recorded();
-        Some(recorded.find(|origin| origin.generation == generation)?.place.clone())
+        Some(
+            recorded
+                .find(|origin| origin.generation == generation)?
+                .place
+                .clone(),
+        )
     }
 
     /// The attempt in use.
     pub fn current_generation(&self) -> Option<Generation> {
-        Some(self.snapshot.as_ref()?.ledger.current.as_ref()?.origin.generation)
+        Some(
+            self.snapshot
+                .as_ref()?
+                .ledger
+                .current
+                .as_ref()?
+                .origin
+                .generation,
+        )
     }
 
     /// The ledger's epoch.
@@ -187,12 +239,18 @@ impl Pass {
     pub fn promotion(&self) -> Option<String> {
         let current = self.snapshot.as_ref()?.ledger.current.as_ref()?;
         let epoch = self.epoch().unwrap_or_default();
-        Some(format!("{} authenticates and is current, epoch {epoch}", current.origin.id))
+        Some(format!(
+            "{} authenticates and is current, epoch {epoch}",
+            current.origin.id
+        ))
     }
 
     /// What to tell about a write of the target.
     pub fn delivery(&self, repair: bool) -> (Happening, String) {
-        let current = self.snapshot.as_ref().and_then(|snapshot| snapshot.ledger.current.as_ref());
+        let current = self
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.ledger.current.as_ref());
         let name = self.target_name();
         let Some(current) = current else {
             return (Happening::Delivered, format!("wrote Secret {name}"));
@@ -200,12 +258,20 @@ impl Pass {
         let (id, cause) = (&current.origin.id, current.origin.cause.as_str());
         let epoch = self.epoch().unwrap_or_default();
         match &current.previous_id {
-            _ if repair => (Happening::TargetRestored, format!("restored Secret {name} with {id}")),
+            _ if repair => (
+                Happening::TargetRestored,
+                format!("restored Secret {name} with {id}"),
+            ),
             Some(previous) => {
-                let note = format!("Secret {name} holds {id} instead of {previous}, epoch {epoch} ({cause})");
+                let note = format!(
+                    "Secret {name} holds {id} instead of {previous}, epoch {epoch} ({cause})"
+                );
                 (Happening::Rotated, note)
             }
-            None => (Happening::Delivered, format!("Secret {name} holds {id}, epoch {epoch} ({cause})")),
+            None => (
+                Happening::Delivered,
+                format!("Secret {name} holds {id}, epoch {epoch} ({cause})"),
+            ),
         }
     }
 }

@@ -51,7 +51,11 @@ pub(super) async fn inspect(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
             Err(ClusterError::Forbidden) => None,
             Err(_) => {
                 let message = "the API server did not list the Pods";
-                pass.fail(Task::Inspect, Obstacle::new(Reason::RotationBlocked, message), at);
+                pass.fail(
+                    Task::Inspect,
+                    Obstacle::new(Reason::RotationBlocked, message),
+                    at,
+                );
                 return Ok(());
             }
         }
@@ -69,7 +73,9 @@ pub(super) async fn prove(
     pass: &mut Pass,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let Some(place) = pass.place_of(generation) else { return Ok(()) };
+    let Some(place) = pass.place_of(generation) else {
+        return Ok(());
+    };
     let provider = match ctx.connections.at(&place, &pass.owner().namespace) {
         Ok(provider) => provider.in_lane(Lane::Rotate),
         Err(obstacle) => {
@@ -77,7 +83,9 @@ pub(super) async fn prove(
             return Ok(());
         }
     };
-    let Some(value) = pass.stored(generation, None, ctx).await? else { return Ok(()) };
+    let Some(value) = pass.stored(generation, None, ctx).await? else {
+        return Ok(());
+    };
     let probed = provider.probe(value).await;
     let now = ctx.clock.now();
     match probed {
@@ -89,7 +97,11 @@ pub(super) async fn prove(
             let message = "the provider refuses the credential in use; the one before it is not revoked. If it still \
                            works, ask for a new one by handover.dev/rotate-requested-at once it is gone, or restore the \
                            credential at the provider";
-            pass.fail(Task::Prove, Obstacle::new(Reason::RotationBlocked, message), now);
+            pass.fail(
+                Task::Prove,
+                Obstacle::new(Reason::RotationBlocked, message),
+                now,
+            );
         }
         Err(error) => {
             pass.fail(Task::Prove, unanswered(error), now);
@@ -122,13 +134,16 @@ pub(super) async fn revoke(
 ) -> Result<(), Error> {
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
     let doomed = ledger.and_then(|l| l.deleting.iter().find(|d| d.origin.id == *condemned.id()));
-    let Some((place, cause)) = doomed.map(|d| (d.origin.place.clone(), d.origin.cause)) else { return Ok(()) };
+    let Some((place, cause)) = doomed.map(|d| (d.origin.place.clone(), d.origin.cause)) else {
+        return Ok(());
+    };
     let namespace = pass.owner().namespace.clone();
     let failure = match ctx.connections.at(&place, &namespace) {
         Err(obstacle) => Some(obstacle),
         Ok(provider) => {
             let gone = provider.revoke(condemned).await;
-            ctx.metrics.revoked(Kind::MachineToken, cause, RevocationOutcome::from(&gone));
+            ctx.metrics
+                .revoked(Kind::MachineToken, cause, RevocationOutcome::from(&gone));
             gone.err().map(|error| {
                 ctx.suspect(error, &place, &namespace);
                 unanswered(error)
@@ -139,11 +154,18 @@ pub(super) async fn revoke(
     match failure {
         Some(obstacle) => {
             let first = !pass.world.memory.waits.contains_key(&Task::Revoke);
-            let message = format!("{id} at {} is not revoked yet: {}", place.connection, obstacle.message);
+            let message = format!(
+                "{id} at {} is not revoked yet: {}",
+                place.connection, obstacle.message
+            );
             if first {
                 pass.tell(Happening::RevocationPending, message.clone());
             }
-            pass.fail(Task::Revoke, Obstacle::new(obstacle.reason, message), ctx.clock.now());
+            pass.fail(
+                Task::Revoke,
+                Obstacle::new(obstacle.reason, message),
+                ctx.clock.now(),
+            );
             Ok(())
         }
         None => {

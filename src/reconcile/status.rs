@@ -24,11 +24,8 @@ use crate::{
         marker::{Marker, Nonce, OwnerDigits},
         record::Ledger,
     },
+    plan::{Because, Blocked, Obstacle, Plan, Work, World, gates, schedule, world::Resource},
     telemetry::events::Happening,
-    plan::{
-        Because, Blocked, Obstacle, Plan, Work, World, gates, schedule,
-        world::Resource,
-    },
 };
 
 /// The verdict on one resource.
@@ -52,7 +49,11 @@ pub fn verdict(world: &World, because: &Because) -> Verdict {
     match because {
         Because::Leaving(obstacle) => leaving(obstacle.as_ref()),
         Because::Blocked(obstacle) if is_hard(obstacle.reason) || !usable => no(obstacle),
-        _ => match world.obstacle.as_ref().filter(|obstacle| is_hard(obstacle.reason)) {
+        _ => match world
+            .obstacle
+            .as_ref()
+            .filter(|obstacle| is_hard(obstacle.reason))
+        {
             Some(obstacle) => no(obstacle),
             None if usable => in_use(because),
             None => not_yet(world, because),
@@ -62,7 +63,10 @@ pub fn verdict(world: &World, because: &Because) -> Verdict {
 
 /// Whether what is in use is what the spec asks for.
 fn fits(world: &World) -> bool {
-    let current = world.ledger.as_ref().and_then(|ledger| ledger.current.as_ref());
+    let current = world
+        .ledger
+        .as_ref()
+        .and_then(|ledger| ledger.current.as_ref());
     let wanted = world.wish().and_then(|wish| wish.spec_hash.as_ref());
     wanted.is_none_or(|wanted| current.is_some_and(|current| current.origin.spec_hash == *wanted))
 }
@@ -110,7 +114,13 @@ fn leaving(obstacle: Option<&Obstacle>) -> Verdict {
         || "its credentials are being revoked".to_owned(),
         |obstacle| format!("{} ({})", obstacle.message, obstacle.reason.as_str()),
     );
-    Verdict { ready: false, stalled: false, reason: Reason::Deleting, message, blocked: None }
+    Verdict {
+        ready: false,
+        stalled: false,
+        reason: Reason::Deleting,
+        message,
+        blocked: None,
+    }
 }
 
 /// The target holds a verified credential; the rest is about its predecessor or its successor.
@@ -126,20 +136,41 @@ fn in_use(because: &Because) -> Verdict {
     match because {
         Because::Overlap(until) => {
             let until = Moment(*until);
-            yes(Reason::Overlap, format!("{delivered}; the one before stays valid at least until {until}"), None)
+            yes(
+                Reason::Overlap,
+                format!("{delivered}; the one before stays valid at least until {until}"),
+                None,
+            )
         }
         Because::GatesClosed(closed) => {
-            let waits = format!("the one before stays valid: {}", waiting_for(closed).join("; "));
-            yes(Reason::Overlap, format!("{delivered}; {waits}"), is_blocking(closed).then_some(waits))
+            let waits = format!(
+                "the one before stays valid: {}",
+                waiting_for(closed).join("; ")
+            );
+            yes(
+                Reason::Overlap,
+                format!("{delivered}; {waits}"),
+                is_blocking(closed).then_some(waits),
+            )
         }
-        Because::Blocked(obstacle) if obstacle.reason == Reason::RotationBlocked => {
-            yes(Reason::Overlap, delivered.to_owned(), Some(obstacle.message.clone()))
-        }
+        Because::Blocked(obstacle) if obstacle.reason == Reason::RotationBlocked => yes(
+            Reason::Overlap,
+            delivered.to_owned(),
+            Some(obstacle.message.clone()),
+        ),
         Because::Blocked(obstacle) => {
             let what = format!("{} ({})", obstacle.message, obstacle.reason.as_str());
-            yes(Reason::Delivered, format!("{delivered}; what comes next waits: {what}"), None)
+            yes(
+                Reason::Delivered,
+                format!("{delivered}; what comes next waits: {what}"),
+                None,
+            )
         }
-        Because::Paused => yes(Reason::Delivered, format!("{delivered}; paused by annotation"), None),
+        Because::Paused => yes(
+            Reason::Delivered,
+            format!("{delivered}; paused by annotation"),
+            None,
+        ),
         Because::Settled | Because::Working(_) | Because::Leaving(_) => {
             yes(Reason::Delivered, delivered.to_owned(), None)
         }
@@ -152,18 +183,36 @@ const fn is_blocking(closed: &Blocked) -> bool {
 
 fn not_yet(world: &World, because: &Because) -> Verdict {
     let (reason, message) = match because {
-        Because::Paused => (Reason::Paused, "paused by the annotation handover.dev/paused".to_owned()),
+        Because::Paused => (
+            Reason::Paused,
+            "paused by the annotation handover.dev/paused".to_owned(),
+        ),
         Because::Working(Work::Verify) => {
-            let wait = world.memory.waits.values().next().map(|wait| wait.obstacle.message.clone());
+            let wait = world
+                .memory
+                .waits
+                .values()
+                .next()
+                .map(|wait| wait.obstacle.message.clone());
             let why = wait.unwrap_or_else(|| "the stored credential is being verified".to_owned());
             (Reason::Verifying, why)
         }
-        Because::Working(Work::Issue(cause)) => {
-            (Reason::Issuing, format!("a credential is being created ({})", cause.as_str()))
-        }
-        _ => (Reason::Delivering, "the target Secret is being written".to_owned()),
+        Because::Working(Work::Issue(cause)) => (
+            Reason::Issuing,
+            format!("a credential is being created ({})", cause.as_str()),
+        ),
+        _ => (
+            Reason::Delivering,
+            "the target Secret is being written".to_owned(),
+        ),
     };
-    Verdict { ready: false, stalled: is_final(reason), reason, message, blocked: None }
+    Verdict {
+        ready: false,
+        stalled: is_final(reason),
+        reason,
+        message,
+        blocked: None,
+    }
 }
 
 /// What the retiring credential waits for, by name.
@@ -179,9 +228,14 @@ pub fn waiting_for(closed: &Blocked) -> Vec<String> {
             vec!["Pods may not be listed; grant it (rbac.pods of the chart) or set rotation.waitFor: []".to_owned()]
         }
         Blocked::Pods(names) => {
-            let shown = names.iter().take(8).map(|name| format!("Pod {name} has the old value until it is replaced"));
+            let shown = names
+                .iter()
+                .take(8)
+                .map(|name| format!("Pod {name} has the old value until it is replaced"));
             let more = names.len().saturating_sub(8);
-            shown.chain((more > 0).then(|| format!("and {more} more Pods"))).collect()
+            shown
+                .chain((more > 0).then(|| format!("and {more} more Pods")))
+                .collect()
         }
     }
 }
@@ -204,7 +258,9 @@ pub fn build(token: &MachineToken, pass: &Pass, plan: &Plan, ctx: &Context) -> M
         rotations: ledger.map(|ledger| i64::try_from(ledger.rotations).unwrap_or(i64::MAX)),
         history: ledger.map(history).filter(|history| !history.is_empty()),
         retiring: ledger.and_then(|ledger| retiring(ledger, world, &plan.because, now)),
-        suspected_orphans: ledger.map(|l| orphans(l, &marker)).filter(|list| !list.is_empty()),
+        suspected_orphans: ledger
+            .map(|l| orphans(l, &marker))
+            .filter(|list| !list.is_empty()),
         last_handled_reconcile_at: annotation(annotations::RECONCILE_REQUESTED_AT),
         last_handled_rotate_at: handled(token, ledger),
     }
@@ -222,22 +278,39 @@ fn handled(token: &MachineToken, ledger: Option<&Ledger>) -> Option<String> {
 fn findings(token: &MachineToken, world: &World, verdict: &Verdict) -> Vec<Finding> {
     let find = |about, holds: bool, reason, message: &str| Finding {
         about,
-        status: if holds { ConditionStatus::True } else { ConditionStatus::False },
+        status: if holds {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        },
         reason,
         message: message.to_owned(),
         generation: token.metadata.generation,
     };
-    let Verdict { ready, stalled, reason, message, blocked } = verdict;
+    let Verdict {
+        ready,
+        stalled,
+        reason,
+        message,
+        blocked,
+    } = verdict;
     let mut findings = vec![find(ConditionType::Ready, *ready, *reason, message)];
     if !ready {
-        let about = if *stalled { ConditionType::Stalled } else { ConditionType::Reconciling };
+        let about = if *stalled {
+            ConditionType::Stalled
+        } else {
+            ConditionType::Reconciling
+        };
         findings.push(find(about, true, *reason, message));
     }
     if let Some(blocked) = blocked {
         let about = ConditionType::RotationBlocked;
         findings.push(find(about, true, Reason::RotationBlocked, blocked));
     }
-    let open = world.ledger.as_ref().map_or(0, |ledger| ledger.abandoned.len());
+    let open = world
+        .ledger
+        .as_ref()
+        .map_or(0, |ledger| ledger.abandoned.len());
     if open > 0 {
         let message = format!(
             "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
@@ -265,7 +338,9 @@ fn conditions(before: &[Condition], findings: Vec<Finding>, now: Timestamp) -> V
 
 /// What the pass comes to: for metrics, and as an Event where someone should look and did not know yet.
 pub fn judge(pass: &mut Pass, plan: &Plan) {
-    let Some(token) = pass.token.clone() else { return };
+    let Some(token) = pass.token.clone() else {
+        return;
+    };
     let verdict = verdict(&pass.world, &plan.because);
     let findings = findings(&token, &pass.world, &verdict);
     let known = |about: ConditionType, reason: Reason| {
@@ -273,10 +348,18 @@ pub fn judge(pass: &mut Pass, plan: &Plan) {
         let mut same = conditions.filter(|known| known.type_ == about.as_str());
         same.any(|known| known.reason == reason.as_str())
     };
-    let news = findings.iter().filter(|finding| !known(finding.about, finding.reason));
-    let news = news.filter(|finding| !matches!(finding.about, ConditionType::Reconciling | ConditionType::Stalled));
-    let warnings: Vec<_> =
-        news.filter_map(|finding| Some((warning(finding.reason)?, finding.message.clone()))).collect();
+    let news = findings
+        .iter()
+        .filter(|finding| !known(finding.about, finding.reason));
+    let news = news.filter(|finding| {
+        !matches!(
+            finding.about,
+            ConditionType::Reconciling | ConditionType::Stalled
+        )
+    });
+    let warnings: Vec<_> = news
+        .filter_map(|finding| Some((warning(finding.reason)?, finding.message.clone())))
+        .collect();
     pass.happened.extend(warnings);
     pass.shown = findings.iter().map(Into::into).collect();
 }
@@ -378,21 +461,30 @@ fn number(n: u64) -> i64 {
 
 /// Writes the status of a token, if it differs from what the watch showed.
 pub async fn report(pass: &Pass, plan: &Plan, ctx: &Context) -> Result<(), Error> {
-    let Some(token) = pass.token.as_ref().filter(|_| !matches!(pass.world.resource, Resource::Gone))
+    let Some(token) = pass
+        .token
+        .as_ref()
+        .filter(|_| !matches!(pass.world.resource, Resource::Gone))
     else {
         return Ok(());
     };
     let status = build(token, pass, plan, ctx);
-    if token.status.as_ref().is_some_and(|before| same(before, &status)) {
+    if token
+        .status
+        .as_ref()
+        .is_some_and(|before| same(before, &status))
+    {
         return Ok(());
     }
-    let tokens: Api<MachineToken> =
-        Api::namespaced(ctx.client.0.clone(), &pass.owner().namespace);
+    let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &pass.owner().namespace);
     let body = patch(&status, token.status.as_ref());
     let (name, params, body) = (token.name_any(), PatchParams::default(), Patch::Merge(body));
     match answer(tokens.patch_status(&name, &params, &body)).await {
         Ok(_) | Err(crate::cluster::ClusterError::NotFound) => Ok(()),
-        Err(source) => Err(Error::WriteStatus { owner: pass.owner().to_string(), source }),
+        Err(source) => Err(Error::WriteStatus {
+            owner: pass.owner().to_string(),
+            source,
+        }),
     }
 }
 
@@ -404,13 +496,17 @@ fn same<T: serde::Serialize>(before: &T, after: &T) -> bool {
 /// A merge patch that also removes what is no longer there.
 pub fn patch<T: serde::Serialize>(status: &T, before: Option<&T>) -> Value {
     let mut next = serde_json::to_value(status).unwrap_or_default();
-    let before = before.and_then(|before| serde_json::to_value(before).ok()).unwrap_or_default();
+    let before = before
+        .and_then(|before| serde_json::to_value(before).ok())
+        .unwrap_or_default();
     remove_absent(&mut next, &before);
     json!({ "status": next })
 }
 
 fn remove_absent(next: &mut Value, before: &Value) {
-    let (Some(next), Some(before)) = (next.as_object_mut(), before.as_object()) else { return };
+    let (Some(next), Some(before)) = (next.as_object_mut(), before.as_object()) else {
+        return;
+    };
     for (key, old) in before {
         match next.get_mut(key) {
             Some(value) => remove_absent(value, old),

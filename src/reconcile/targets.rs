@@ -93,14 +93,19 @@ impl Targets {
         let granted = may_write_secrets(&self.client, namespace).await?;
         if !granted {
             let refused = (Coverage::Refused, Instant::now());
-            self.namespaces.lock().await.insert(namespace.to_owned(), refused);
+            self.namespaces
+                .lock()
+                .await
+                .insert(namespace.to_owned(), refused);
         }
         Ok(granted)
     }
 
     /// What is known of one target, from the watch or from our own writes.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Sighting> {
-        lock(&self.seen).get(&(namespace.to_owned(), name.to_owned())).cloned()
+        lock(&self.seen)
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// A reply or a live read: what is there now.
@@ -122,7 +127,11 @@ impl Targets {
             }
             Err(ClusterError::Forbidden) => {
                 let granted = may_write_secrets(&self.client, namespace).await?;
-                Ok(if granted { Coverage::Read } else { Coverage::Refused })
+                Ok(if granted {
+                    Coverage::Read
+                } else {
+                    Coverage::Refused
+                })
             }
             Err(error) => Err(error),
         }
@@ -171,10 +180,13 @@ fn observe(
             let owner = secret.annotations().get(annotations::OWNER_NAME).cloned();
             let sighting = Sighting::of(&secret, mac)?;
             relist.insert(secret.name_any(), owner.clone().unwrap_or_default());
-            keep(&mut lock(seen), key(secret.name_any()), sighting).then_some(owner).flatten()
+            keep(&mut lock(seen), key(secret.name_any()), sighting)
+                .then_some(owner)
+                .flatten()
         }
         Event::InitDone => {
-            let gone = |(space, name): &(String, String)| space == namespace && !relist.contains_key(name);
+            let gone =
+                |(space, name): &(String, String)| space == namespace && !relist.contains_key(name);
             lock(seen).retain(|key, _| !gone(key));
             None
         }
@@ -186,7 +198,9 @@ fn observe(
             if !stale {
                 seen.remove(&name);
             }
-            (!stale).then(|| secret.annotations().get(annotations::OWNER_NAME).cloned()).flatten()
+            (!stale)
+                .then(|| secret.annotations().get(annotations::OWNER_NAME).cloned())
+                .flatten()
         }
     }
 }
@@ -206,7 +220,11 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 fn selector() -> String {
-    format!("{}={}", annotations::COMPONENT, annotations::COMPONENT_TARGET)
+    format!(
+        "{}={}",
+        annotations::COMPONENT,
+        annotations::COMPONENT_TARGET
+    )
 }
 
 /// One SelfSubjectAccessReview: may this installation create Secrets there?
@@ -221,7 +239,10 @@ async fn may_write_secrets(client: &Client, namespace: &str) -> Result<bool, Clu
         resource_attributes: Some(attributes),
         ..SelfSubjectAccessReviewSpec::default()
     };
-    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let review = SelfSubjectAccessReview {
+        spec,
+        ..SelfSubjectAccessReview::default()
+    };
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let answer = answer(reviews.create(&PostParams::default(), &review)).await?;
     Ok(answer.status.is_some_and(|status| status.allowed))

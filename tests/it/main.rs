@@ -11,6 +11,6 @@ mod support; // the in-process API server and the worlds around it
 
 mod apiserver; // the in-process API server keeps the contract of the real one
 mod borders; // who may know whom
-mod manifests; // generated definitions, the chart's copies, CEL rules, examples
+mod issue; // from a manifest to a target Secret
 mod manifests; // generated files, the chart's copies, examples, CEL rules
 mod operations; // the tables of docs/operations.md
