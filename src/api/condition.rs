@@ -27,6 +27,15 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
+    /// Every type that is written.
+    pub const ALL: [Self; 5] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::RotationBlocked,
+        Self::AmbiguousCreate,
+    ];
+
     /// The name, as conditions carry it.
     pub const fn as_str(self) -> &'static str {
         match self {

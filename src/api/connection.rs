@@ -263,6 +263,8 @@ pub struct ConnectionStatus {
 }
 
 const ONE_PROVIDER: &str = "provider needs exactly one block: write errova";
+const ORGANIZATION: &str =
+    "provider.errova.organization is no slug: write it as the URLs of the organization show it";
 const ONE_SCHEME: &str = "provider.errova.auth needs exactly one scheme: write bearer";
 const URL: &str = "^https?://[A-Za-z0-9.:-]+(/[^?# ]*)?$";
 // A URL may hold a password by mistake: none of these messages repeats it.
@@ -311,7 +313,7 @@ impl ConnectionSettings {
     }
 
     fn validate(&self) -> Result<(), Invalid> {
-        self.errova()?.bearer()?;
+        self.errova()?.validate()?;
         if let Some(url) = &self.url {
             validate_url(url)?;
         }
@@ -327,6 +329,19 @@ impl ConnectionSettings {
 }
 
 impl Errova {
+    fn validate(&self) -> Result<(), Invalid> {
+        let organization = &self.organization;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let fits = (1..=128).contains(&organization.len()) && organization.bytes().all(plain);
+        if !fits || organization.starts_with('.') {
+            return Err(Invalid::new(
+                "spec.provider.errova.organization",
+                ORGANIZATION,
+            ));
+        }
+        self.bearer().map(drop)
+    }
+
     /// The key that holds the admin token.
     pub fn bearer(&self) -> Result<&SecretRef, Invalid> {
         self.auth

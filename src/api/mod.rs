@@ -28,8 +28,6 @@ pub use schema::crds;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "handover.dev";
-/// The version of all kinds.
-pub const VERSION: &str = "v1alpha1";
 
 /// The names Kubernetes gives to objects.
 const DNS_SUBDOMAIN: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";

@@ -91,7 +91,7 @@ fn finished(mut crd: CustomResourceDefinition, columns: &[Column]) -> CustomReso
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(root) = root else { continue };
-        forbid_null(root);
+        tidy(root);
         let status = root
             .properties
             .as_mut()
@@ -131,9 +131,15 @@ fn unseen(kind: &str) -> JSON {
     }))
 }
 
-/// An optional field is absent or has a value: `Option` alone would also let `null` in.
-fn forbid_null(schema: &mut JSONSchemaProps) {
+/// Makes a derived schema say what is meant, all the way down: an optional field is absent or has a value
+/// (`Option` alone would also let `null` in), and a paragraph of a description is one line, which kubectl
+/// wraps itself.
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(text) = &mut schema.description {
+        let paragraphs: Vec<String> = text.split("\n\n").map(|p| p.replace('\n', " ")).collect();
+        *text = paragraphs.join("\n\n");
+    }
     if let Some(members) = &mut schema.enum_ {
         members.retain(|member| !member.0.is_null());
     }
@@ -141,13 +147,13 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
         .properties
         .iter_mut()
         .flat_map(|fields| fields.values_mut())
-        .for_each(forbid_null);
+        .for_each(tidy);
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(item)) => forbid_null(item),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(forbid_null),
+        Some(JSONSchemaPropsOrArray::Schema(item)) => tidy(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(value)) = &mut schema.additional_properties {
-        forbid_null(value);
+        tidy(value);
     }
 }

@@ -106,6 +106,12 @@ impl Condemned {
         Some(Self::new(doomed.origin.id.clone()))
     }
 
+    /// An id that was issued for an intent and could not be kept: nobody will ever hold its value.
+    pub fn unkept(armed: Armed, id: CredentialId) -> Self {
+        let Armed { generation: _ } = armed; // spent: it can be filled no more
+        Self::new(id)
+    }
+
     /// For tests of providers, which have no ledger to condemn by.
     #[cfg(test)]
     pub(crate) fn for_test(id: CredentialId) -> Self {

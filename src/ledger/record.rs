@@ -220,6 +220,13 @@ pub struct Current {
     pub previous_id: Option<CredentialId>,
 }
 
+impl Current {
+    /// Its value is not in the ledger: it cannot be delivered again and is to be replaced.
+    pub fn is_forfeit(&self) -> bool {
+        self.origin.spec_hash.is_empty()
+    }
+}
+
 /// Replaced, still valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

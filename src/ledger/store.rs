@@ -224,6 +224,23 @@ impl Snapshot {
         self.values.get(&generation)
     }
 
+    /// The same without the values, to be kept.
+    #[must_use]
+    pub fn without_values(&self) -> Self {
+        Self {
+            ledger: self.ledger.clone(),
+            resolved: self.resolved.clone(),
+            uid: self.uid.clone(),
+            version: self.version.clone(),
+            values: BTreeMap::new(),
+        }
+    }
+
+    /// Whether both are sightings of one object, not of one that was deleted and made again.
+    pub fn is_same_object(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+
     /// The version, for comparing which of two sightings is newer.
     pub fn version(&self) -> &str {
         &self.version.0

@@ -289,6 +289,26 @@ impl Ledger {
         Some(next)
     }
 
+    /// The resource went before the first create was sent: nothing was made, nothing will be.
+    pub fn withdraw(&self, generation: Generation, at: Timestamp) -> Option<Self> {
+        let intent = self.armed(generation)?.clone();
+        let mut next = self.clone();
+        next.intent = None;
+        next.spent.push(Spent {
+            generation,
+            nonce: intent.nonce,
+            at,
+        });
+        next.bury(None, at)
+    }
+
+    /// The value of the current credential is not in the ledger: it is to be replaced.
+    pub fn forfeit(&self) -> Option<Self> {
+        let mut next = self.clone();
+        next.current.as_mut()?.origin.spec_hash.clear();
+        (next != *self).then_some(next)
+    }
+
     /// The first record after a ledger was lost, from what an intact target proves. With the value the
     /// credential is pending again, to be verified; without it, it stays in use until it is replaced.
     pub fn rebuilt(

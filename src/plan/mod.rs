@@ -108,6 +108,34 @@ pub enum Rejection {
     Outdated,
 }
 
+impl Effect {
+    /// A word for logs and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Claim => "Claim",
+            Self::Bury => "Bury",
+            Self::Release => "Release",
+            Self::RemoveTarget => "RemoveTarget",
+            Self::Close => "Close",
+            Self::Abandon(_) => "Abandon",
+            Self::CondemnExpired => "CondemnExpired",
+            Self::Revoke(_) => "Revoke",
+            Self::Resolve(_) => "Resolve",
+            Self::Rebuild => "Rebuild",
+            Self::Rehearse => "Rehearse",
+            Self::Issue(_) => "Issue",
+            Self::Verify(_) => "Verify",
+            Self::Reject(..) => "Reject",
+            Self::Deliver => "Deliver",
+            Self::StartOverlap(_) => "StartOverlap",
+            Self::SuspendOverlap => "SuspendOverlap",
+            Self::Inspect => "Inspect",
+            Self::Prove(_) => "Prove",
+            Self::Mark(_) => "Mark",
+        }
+    }
+}
+
 type Rule = fn(&World, Timestamp) -> Option<Plan>;
 
 const RULES: &[Rule] = &[

@@ -10,7 +10,7 @@ use crate::{
     api::condition::Reason,
     ledger::{
         ids::Epoch,
-        record::{Backoff, Cause, Ledger},
+        record::{Backoff, Cause, Current, Ledger},
     },
     moment::after,
     plan::times::{FRUITLESS_BUDGET, ISSUE_BUDGET},
@@ -107,7 +107,7 @@ pub(super) fn suspend_overlap(world: &World, _now: Timestamp) -> Option<Plan> {
 pub(super) fn deliver_promoted(world: &World, now: Timestamp) -> Option<Plan> {
     world.wish()?;
     let ledger = world.ledger.as_ref()?;
-    if ledger.current.is_none() || world.is_delivered() {
+    if ledger.current.as_ref().is_none_or(Current::is_forfeit) || world.is_delivered() {
         return None;
     }
     if let Target::Ours(seen) = &world.target

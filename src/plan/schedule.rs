@@ -39,6 +39,13 @@ pub fn next(world: &World, now: Timestamp) -> Option<Due> {
 }
 
 fn spec_changed(wish: &Wish, current: &Current) -> Option<Due> {
+    if current.is_forfeit() {
+        return Some(Due {
+            at: Timestamp::MIN,
+            cause: Cause::LedgerLost,
+            request: None,
+        });
+    }
     let differs = wish
         .spec_hash
         .as_ref()

@@ -156,6 +156,21 @@ pub struct Memory {
     pub rehearsed: Option<String>,
 }
 
+impl Memory {
+    /// A process that just started knows nothing.
+    pub fn blank(holder: &str) -> Self {
+        Self {
+            holder: holder.to_owned(),
+            stopping: false,
+            waits: BTreeMap::new(),
+            delivered: None,
+            refused_since: None,
+            closed: None,
+            rehearsed: None,
+        }
+    }
+}
+
 /// What can fail and be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Task {

@@ -74,6 +74,11 @@ impl AdminToken {
         }
     }
 
+    /// Whether a value is this very token.
+    pub(super) fn is(&self, value: &SecretValue) -> bool {
+        self.0.expose() == value.expose()
+    }
+
     /// The value of the `Authorization` header, marked sensitive.
     pub(super) fn bearer(&self) -> Option<HeaderValue> {
         bearer(&self.0)

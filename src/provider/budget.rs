@@ -38,8 +38,9 @@ use crate::clock::Clock;
 
 mod door;
 
-/// A pause that ends within this time is sat out at the door.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A pause that ends within this time is sat out at the door. Well below the half minute in which a create
+/// may be sent.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The first pause after a 429 that does not say how long.
 const FIRST_BACKOFF: Duration = Duration::from_secs(60);
 /// No provider can silence a connection for longer, whatever it says.

@@ -4,7 +4,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +17,8 @@ use crate::{
     ledger::proof::CreateOnce,
     transport::{Transport, TransportError},
 };
+
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// Headers that say when a limit ends, beside `Retry-After`: seconds, or a Unix time.
 const RESET_HEADERS: [&str; 3] = [
@@ -66,6 +68,32 @@ pub enum Answered {
     NotSent,
 }
 
+impl Answered {
+    fn of_create(class: &Class) -> Self {
+        match class {
+            Class::Accepted(_) => Self::Ok,
+            Class::Rejected(TOO_MANY_REQUESTS) => Self::Throttled,
+            Class::Rejected(_) => Self::Rejected,
+            Class::Ambiguous => Self::Ambiguous,
+            Class::NotSent => Self::NotSent,
+        }
+    }
+
+    fn of_call(result: &Result<Bytes, ProviderError>) -> Self {
+        match result {
+            Ok(_) => Self::Ok,
+            Err(ProviderError::Throttled) => Self::Throttled,
+            Err(
+                ProviderError::Unauthenticated
+                | ProviderError::Forbidden
+                | ProviderError::Rejected(_),
+            ) => Self::Rejected,
+            Err(ProviderError::Unavailable) => Self::Ambiguous,
+            Err(ProviderError::NotSent) => Self::NotSent,
+        }
+    }
+}
+
 /// Who wants to know of every request that was tried. Those that were held back are none.
 pub trait Observe: Send + Sync {
     /// Called once per request, when its answer is in.
@@ -109,35 +137,34 @@ impl Line {
     pub(super) async fn call(&self, call: Call) -> Result<Bytes, ProviderError> {
         let permit = self.budget.admit(call.lane).await;
         let permit = permit.map_err(|Paused { .. }| ProviderError::Throttled)?;
-        let own_shape = call.own_shape;
-        classify_call(self.exchange(permit, call).await, own_shape)
+        let begun = Instant::now();
+        let result = classify_call(self.exchange(permit, call.request).await, call.own_shape);
+        self.observe(call.operation, Answered::of_call(&result), begun);
+        result
     }
 
     /// Sends a create, unless it is too late for it: the last look is after the wait and right before the
     /// sending, since in between the next holder may have abandoned the intent.
     pub(super) async fn create(&self, create: CreateOnce, call: Call) -> Class {
-        let own_shape = call.own_shape;
-        match timeout_at(create.not_after(), self.budget.admit(call.lane)).await {
-            Err(_) => Class::NotSent,
-            Ok(Err(Paused { .. })) => Class::Rejected(StatusCode::TOO_MANY_REQUESTS.as_u16()),
-            Ok(Ok(_)) if create.is_late() => Class::NotSent,
-            Ok(Ok(permit)) => classify_create(self.exchange(permit, call).await, own_shape),
-        }
+        let permit = match timeout_at(create.not_after(), self.budget.admit(call.lane)).await {
+            Err(_) => return Class::NotSent,
+            Ok(Err(Paused { .. })) => return Class::Rejected(TOO_MANY_REQUESTS),
+            Ok(Ok(_)) if create.is_late() => return Class::NotSent,
+            Ok(Ok(permit)) => permit,
+        };
+        let begun = Instant::now();
+        let class = classify_create(self.exchange(permit, call.request).await, call.own_shape);
+        self.observe(call.operation, Answered::of_create(&class), begun);
+        class
     }
 
     async fn exchange(
         &self,
         permit: Permit,
-        call: Call,
+        request: Request<Bytes>,
     ) -> Result<Response<Bytes>, TransportError> {
-        let begun = Instant::now();
-        let answer = self.transport.send(call.request).await;
-        if let Some(observer) = &self.observer {
-            let answered = answered(answer.as_ref(), call.own_shape);
-            observer.observe(call.operation, answered, begun.elapsed());
-        }
-        let answer = answer?;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        let answer = self.transport.send(request).await?;
+        if answer.status() == TOO_MANY_REQUESTS {
             let asked = wait_asked_for(answer.headers(), self.budget.now());
             self.budget.throttled(&permit, asked);
         } else if !answer.status().is_server_error() {
@@ -145,23 +172,18 @@ impl Line {
         }
         Ok(answer)
     }
+
+    fn observe(&self, operation: Operation, answered: Answered, begun: Instant) {
+        if let Some(observer) = &self.observer {
+            observer.observe(operation, answered, begun.elapsed());
+        }
+    }
 }
 
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = f.debug_struct("Line");
         line.field("budget", &self.budget).finish_non_exhaustive()
-    }
-}
-
-fn answered(answer: Result<&Response<Bytes>, &TransportError>, own_shape: OwnShape) -> Answered {
-    // A look at the answer as if it were a create's: of all calls, those are judged most strictly.
-    match classify_create(answer.cloned().map_err(|error| *error), own_shape) {
-        Class::Accepted(_) => Answered::Ok,
-        Class::Rejected(429) => Answered::Throttled,
-        Class::Rejected(_) => Answered::Rejected,
-        Class::Ambiguous => Answered::Ambiguous,
-        Class::NotSent => Answered::NotSent,
     }
 }
 

@@ -1,5 +1,11 @@
 //! Providers in our words: what can be asked of one, and what an answer proves.
 //!
+//! ```text
+//!   errova ──► call::Line ──► budget (lanes, rate, pause) ──► transport
+//!     ▲            │
+//!     └─ answer ◄──┴── outcome: what the answer proves
+//! ```
+//!
 //! Small traits instead of one fat one: a provider implements what it can do. Wire types stay private
 //! to the provider's file; the planner sees [`capabilities::Capabilities`] and the meaning of answers only.
 

@@ -68,6 +68,8 @@ pub fn classify_call(
         Ok(answer) => (answer.status().as_u16(), answer.into_body()),
     };
     match status {
+        // A login page in front of the provider, say. It did nothing of what was asked.
+        200..=299 if is_markup(&body) => Err(ProviderError::Unavailable),
         200..=299 => Ok(body),
         // Whoever says this, asking less is right.
         429 => Err(ProviderError::Throttled),
@@ -79,6 +81,10 @@ pub fn classify_call(
         }),
         _ => Err(ProviderError::Unavailable),
     }
+}
+
+fn is_markup(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 /// Decided by parsing, never by content type: there are providers that send JSON as `text/html`.
@@ -174,6 +180,9 @@ mod tests {
     fn other_calls_have_one_meaning_per_status() {
         let call = |status, body| classify_call(answer(status, body), own_shape);
         assert_eq!(call(204, ""), Ok(Bytes::new()));
+        assert_eq!(call(200, "OK"), Ok(Bytes::from_static(b"OK")));
+        let page = "\n<!doctype html><title>Sign in</title>";
+        assert_eq!(call(200, page), Err(ProviderError::Unavailable));
         for (status, error) in [
             (400, ProviderError::Rejected(400)),
             (401, ProviderError::Unauthenticated),

@@ -74,7 +74,8 @@ impl Audit {
         }
     }
 
-    pub(super) fn entries(&self) -> Vec<AuditEntry> {
-        self.0.clone()
+    /// The entries from this position on.
+    pub(super) fn since(&self, sequence: usize) -> Vec<AuditEntry> {
+        self.0.get(sequence..).unwrap_or_default().to_vec()
     }
 }

@@ -20,6 +20,21 @@ struct Shift {
     skew: SignedDuration,
 }
 
+/// One instant by two clocks. What the simulator keeps is in true time, except what clients say and
+/// see: expiries, signatures, the times in answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) truth: Timestamp,
+    pub(super) server: Timestamp,
+}
+
+impl Moment {
+    /// A true time as the servers' clock showed it, were it always as wrong as now.
+    pub(super) fn as_shown(self, time: Timestamp) -> Timestamp {
+        shifted(time, self.truth.duration_until(self.server))
+    }
+}
+
 fn shifted(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.saturating_add(by).unwrap_or(time)
 }
@@ -32,6 +47,15 @@ impl SimulatorClock {
         }
     }
 
+    /// Both times, of one instant.
+    pub(super) fn moment(&self) -> Moment {
+        let truth = self.now();
+        Moment {
+            truth,
+            server: shifted(truth, self.shift.borrow().skew),
+        }
+    }
+
     /// The true time.
     pub fn now(&self) -> Timestamp {
         shifted(self.base.now(), self.shift.borrow().moved)
@@ -39,7 +63,7 @@ impl SimulatorClock {
 
     /// What the providers take for the time: in their `Date`, their timestamps and their expiries.
     pub fn server_now(&self) -> Timestamp {
-        shifted(self.now(), self.shift.borrow().skew)
+        self.moment().server
     }
 
     /// Moves the time on. Waits that end before the new time end at once.

@@ -7,11 +7,11 @@
 //! | `POST`, `DELETE /_sim/faults` | orders a fault, takes all orders back |
 //! | `POST /_sim/clock` | `{"advance": "10m"}` or `{"set": "2026-01-15T00:00:00Z"}` |
 //! | `GET /_sim/truth` | credentials and projects |
-//! | `GET /_sim/audit` | what happened, in order |
+//! | `GET /_sim/audit?since=0` | what happened, in order, from this entry on |
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     routing::{get, post, put},
 };
 use http::StatusCode;
@@ -111,6 +111,16 @@ async fn truth(State(simulator): State<Simulator>) -> Json<Everything> {
     })
 }
 
-async fn audit(State(simulator): State<Simulator>) -> Json<Vec<AuditEntry>> {
-    Json(simulator.audit())
+/// Where to begin in the audit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Beginning {
+    since: usize,
+}
+
+async fn audit(
+    State(simulator): State<Simulator>,
+    Query(from): Query<Beginning>,
+) -> Json<Vec<AuditEntry>> {
+    Json(simulator.audit_since(from.since))
 }

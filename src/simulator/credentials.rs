@@ -1,14 +1,14 @@
 //! The credentials of one provider, living and dead, and what is true of them.
 //!
 //! Nothing is ever removed: a revoked credential keeps its times, so that a stale listing and the
-//! truth can both be told from the same list. All times are the servers'.
+//! truth can both be told from the same list. Expiries are by the servers' clock, all other times true.
 
 use std::{collections::HashMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{operation::Provider, values::Digest};
+use super::{clock::Moment, operation::Provider, values::Digest};
 use crate::secret_value::SecretValue;
 
 /// What a credential is for.
@@ -54,7 +54,7 @@ pub struct Truth {
     pub created: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it expires.
+    /// When it expires, by the servers' clock.
     pub expires_at: Option<Timestamp>,
     /// The digest of its newest value.
     pub value: Option<Digest>,
@@ -63,16 +63,27 @@ pub struct Truth {
 }
 
 /// One value of a credential and the time in which it is accepted.
-#[derive(Debug)]
 pub(super) struct Value {
     pub(super) secret: SecretValue,
+    digest: Digest,
     /// The part that the wire shows, where there is one.
     pub(super) public_key: Option<String>,
-    pub(super) from: Timestamp,
-    pub(super) until: Option<Timestamp>,
+    from: Timestamp,
+    until: Option<Timestamp>,
 }
 
 impl Value {
+    /// A value that is accepted from a time on.
+    pub(super) fn new(secret: SecretValue, public_key: Option<String>, from: Timestamp) -> Self {
+        Self {
+            digest: Digest::of(secret.expose()),
+            secret,
+            public_key,
+            from,
+            until: None,
+        }
+    }
+
     fn accepted(&self, now: Timestamp) -> bool {
         self.from <= now && self.until.is_none_or(|until| now < until)
     }
@@ -83,7 +94,6 @@ impl Value {
 }
 
 /// A credential as the server keeps it.
-#[derive(Debug)]
 pub(super) struct Credential {
     pub(super) id: String,
     pub(super) kind: CredentialKind,
@@ -100,20 +110,43 @@ pub(super) struct Credential {
 }
 
 impl Credential {
+    /// A credential that nobody has touched since it was created.
+    pub(super) fn new(
+        kind: CredentialKind,
+        id: String,
+        owner: String,
+        label: String,
+        created: Timestamp,
+        value: Value,
+    ) -> Self {
+        Self {
+            id,
+            kind,
+            owner,
+            label,
+            scopes: Vec::new(),
+            created,
+            revoked: None,
+            expires_at: None,
+            expiry_lag: Duration::ZERO,
+            values: vec![value],
+        }
+    }
+
     pub(super) fn is_active(&self) -> bool {
         self.revoked.is_none()
     }
 
-    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+    pub(super) fn is_expired(&self, now: Moment) -> bool {
         self.expires_at
-            .is_some_and(|at| after(at, self.expiry_lag) <= now)
+            .is_some_and(|at| after(at, self.expiry_lag) <= now.server)
     }
 
     /// The values that are accepted now.
-    pub(super) fn accepted(&self, now: Timestamp) -> impl Iterator<Item = &Value> {
+    pub(super) fn accepted(&self, now: Moment) -> impl Iterator<Item = &Value> {
         self.values
             .iter()
-            .filter(move |value| !self.is_expired(now) && value.accepted(now))
+            .filter(move |value| !self.is_expired(now) && value.accepted(now.truth))
     }
 
     fn existed(&self, at: Timestamp) -> bool {
@@ -130,7 +163,7 @@ pub(super) fn after(time: Timestamp, delay: Duration) -> Timestamp {
 }
 
 /// All credentials of one provider.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Credentials {
     list: Vec<Credential>,
     by_id: HashMap<String, usize>,
@@ -150,8 +183,7 @@ impl Credentials {
     }
 
     fn index(&mut self, position: usize, value: &Value) {
-        self.by_value
-            .insert(Digest::of(value.secret.expose()), position);
+        self.by_value.insert(value.digest.clone(), position);
         if let Some(public_key) = &value.public_key {
             self.by_public_key.insert(public_key.clone(), position);
         }
@@ -166,7 +198,7 @@ impl Credentials {
     }
 
     /// Whose value this is, if it is accepted now.
-    pub(super) fn holder(&self, value: &str, now: Timestamp) -> Option<&Credential> {
+    pub(super) fn holder(&self, value: &str, now: Moment) -> Option<&Credential> {
         let credential = &self.list[*self.by_value.get(&Digest::of(value))?];
         credential
             .accepted(now)
@@ -180,8 +212,8 @@ impl Credentials {
         Some(&self.list[*position])
     }
 
-    /// Gives a credential another value; the values so far end at `old_until`. Their `newest`
-    /// may be given another id with it.
+    /// Gives a credential another value, and perhaps another id with it; the values so far end at
+    /// `old_until`.
     pub(super) fn replace_value(
         &mut self,
         id: &str,
@@ -238,7 +270,7 @@ impl Credentials {
     }
 
     /// What is true now.
-    pub(super) fn truth(&self, provider: Provider, now: Timestamp) -> Vec<Truth> {
+    pub(super) fn truth(&self, provider: Provider, now: Moment) -> Vec<Truth> {
         let tell = |credential: &Credential| Truth {
             provider,
             kind: credential.kind,
@@ -254,10 +286,7 @@ impl Credentials {
             created: credential.created,
             revoked_at: credential.revoked,
             expires_at: credential.expires_at,
-            value: credential
-                .values
-                .last()
-                .map(|value| Digest::of(value.secret.expose())),
+            value: credential.values.last().map(|value| value.digest.clone()),
             authenticates: credential.accepted(now).next().is_some(),
         };
         self.list.iter().map(tell).collect()

@@ -13,7 +13,10 @@ const HUGE: usize = 9 << 20;
 /// Damages an answer. A status replaces any answer; the rest strikes successes only.
 pub(super) fn damage(dialect: &dyn Dialect, fault: Damage, reply: &mut Reply) {
     if let Damage::Status(other) = fault {
-        *reply = status(dialect, other);
+        let other = status(dialect, other);
+        reply.status = other.status;
+        reply.headers = other.headers;
+        reply.content = other.content;
     } else if reply.status.is_success() {
         match fault {
             Damage::Status(_) => {}

@@ -6,7 +6,7 @@ use axum::{
     body::{Body, Bytes},
     response::Response,
 };
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{Simulator, effects::Delivery, reply::Reply};
@@ -59,8 +59,12 @@ fn headers(mut headers: HeaderMap, kind: Option<&'static str>, length: usize) ->
 /// One byte, then an error: the server cuts the connection short of the announced length.
 fn broken_after_first_byte(bytes: &Bytes) -> Body {
     let first = bytes.slice(..bytes.len().min(1));
-    let cut = io::Error::from(io::ErrorKind::ConnectionReset);
-    Body::from_stream(stream::iter([Ok(first), Err(cut)]))
+    let cut = async {
+        // The server sends what it has only when the body keeps it waiting.
+        tokio::task::yield_now().await;
+        Err(io::Error::from(io::ErrorKind::ConnectionReset))
+    };
+    Body::from_stream(stream::iter([Ok(first)]).chain(stream::once(cut)))
 }
 
 /// So many bytes each second; answered once the last one is out.

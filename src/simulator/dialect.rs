@@ -5,9 +5,9 @@
 
 use axum::body::Bytes;
 use http::{Request, StatusCode};
-use jiff::Timestamp;
 
 use super::{
+    clock::Moment,
     credentials::Credentials,
     effects::Distortion,
     faults::{Facts, RetryAfter},
@@ -18,8 +18,7 @@ use super::{
 /// The circumstances of one operation.
 #[derive(Debug)]
 pub(super) struct Circumstances<'a> {
-    /// The server's time.
-    pub(super) now: Timestamp,
+    pub(super) now: Moment,
     pub(super) generator: &'a mut Generator,
     pub(super) distortion: &'a Distortion,
 }
@@ -27,7 +26,7 @@ pub(super) struct Circumstances<'a> {
 /// One provider.
 pub(super) trait Dialect {
     /// What the request is about, without doing it.
-    fn describe(&self, request: &Request<Bytes>, now: Timestamp) -> Facts;
+    fn describe(&self, request: &Request<Bytes>, now: Moment) -> Facts;
 
     /// Does what the request asks.
     fn perform(&mut self, request: &Request<Bytes>, circumstances: &mut Circumstances<'_>)

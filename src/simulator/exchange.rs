@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::{
     Simulator, State,
     audit::AuditEntry,
-    clock::http_date,
+    clock::{Moment, http_date},
     damage::damage,
     delivery::{deliver, severed},
     dialect::{Circumstances, Dialect as _},
@@ -42,11 +42,12 @@ pub(super) async fn serve(
     if let Some(wait) = effects.delay_commit {
         // In a task of its own: the operation is done even if the client has gone by then.
         let late = simulator.clone();
-        tokio::spawn(async move {
+        let done = tokio::spawn(async move {
             late.clock().sleep(wait).await;
             late.commit(&request, facts, &effects);
         });
-        simulator.clock().sleep(wait).await;
+        // It fails only with the whole runtime, and then there is nobody to answer either.
+        let _ = done.await;
         return severed();
     }
     let (sequence, reply) = simulator.commit(&request, facts, &effects);
@@ -62,10 +63,10 @@ async fn stall(simulator: &Simulator, delivery: &Delivery) {
 
 impl Simulator {
     fn receive(&self, provider: Provider, request: &Request<Bytes>) -> (Facts, Effects) {
-        let (now, server_now) = (self.clock().now(), self.clock().server_now());
+        let now = self.clock().moment();
         let state = &mut *self.state();
-        let facts = state.dialect(provider).describe(request, server_now);
-        let faults = state.orders.strike(&facts, now, &mut state.generator);
+        let facts = state.dialect(provider).describe(request, now);
+        let faults = state.orders.strike(&facts, now.truth, &mut state.generator);
         (facts, faults.into_iter().collect())
     }
 
@@ -76,22 +77,22 @@ impl Simulator {
 
     /// Performs the operation and records it; the answer comes back damaged.
     fn commit(&self, request: &Request<Bytes>, facts: Facts, effects: &Effects) -> (usize, Reply) {
-        let (time, now) = (self.clock().now(), self.clock().server_now());
+        let now = self.clock().moment();
         let state = &mut *self.state();
         if effects.duplicate && effects.refusal.is_none() {
             let first = state.perform(request, facts.provider, effects, now);
-            state.record(time, facts.clone(), &first);
+            state.record(now.truth, facts.clone(), &first);
         }
         let provider = facts.provider;
         let mut reply = match &effects.refusal {
             None => state.perform(request, provider, effects, now),
-            Some(refusal) => refuse(state.dialect(provider), refusal, now),
+            Some(refusal) => refuse(state.dialect(provider), refusal, now.server),
         };
-        let sequence = state.record(time, facts, &reply);
         for fault in &effects.damage {
             damage(state.dialect(provider), *fault, &mut reply);
         }
-        reply = reply.with_header(header::DATE, &http_date(now));
+        let sequence = state.record(now.truth, facts, &reply);
+        reply = reply.with_header(header::DATE, &http_date(now.server));
         (sequence, reply)
     }
 
@@ -107,7 +108,7 @@ impl State {
         request: &Request<Bytes>,
         provider: Provider,
         effects: &Effects,
-        now: Timestamp,
+        now: Moment,
     ) -> Reply {
         let mut circumstances = Circumstances {
             now,

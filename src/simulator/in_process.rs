@@ -18,7 +18,7 @@ use crate::transport::{Transport, TransportError};
 /// The largest body that is read, as in the real transport.
 const BODY_LIMIT: usize = 1 << 20;
 
-/// See [`in_process`].
+/// See [`in_process()`].
 #[derive(Clone, Debug)]
 pub struct InProcess {
     simulator: Simulator,

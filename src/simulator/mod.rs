@@ -7,8 +7,8 @@
 //!                        audit                                 truth
 //! ```
 //!
-//! A [`Simulator`] speaks to clients through [`Simulator::router`] (or [`in_process`], or a socket:
-//! [`serve`]), and to whoever runs the test through its methods, which [`Simulator::control`] repeats
+//! A [`Simulator`] speaks to clients through [`Simulator::router`] (or [`in_process()`], or a socket:
+//! [`serve()`]), and to whoever runs the test through its methods, which [`Simulator::control`] repeats
 //! over HTTP.
 //!
 //! # Guarantees
@@ -18,9 +18,12 @@
 //! # Caveats
 //! Values live here in clear, as they would at a provider. Nothing here is meant to guard anything.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -70,23 +73,23 @@ mod operation;
 mod refusal;
 mod reply;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod values;
 
 /// The organization that every simulator starts with.
 pub const ORGANIZATION: &str = "acme-inc";
 
 /// The simulated providers. Clones are the same world.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Simulator(Arc<World>);
 
-#[derive(Debug)]
 struct World {
     clock: SimulatorClock,
     refusing: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     errova: Errova,
     audit: Audit,
@@ -99,6 +102,13 @@ impl State {
         match provider {
             Provider::Errova => &self.errova,
         }
+    }
+}
+
+/// Shows nothing: the world is full of values.
+impl fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Simulator").finish_non_exhaustive()
     }
 }
 
@@ -141,28 +151,28 @@ impl Simulator {
 
     /// An `org.admin` machine token with a value of the caller's choice. Says its id.
     pub fn seed_admin(&self, value: SecretValue) -> String {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_admin(value, now, &mut state.generator)
     }
 
     /// An admin session, as a person's browser has it. Says the value of its cookie.
     pub fn seed_session(&self) -> SecretValue {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_session(now, &mut state.generator)
     }
 
     /// A machine token that somebody else made, with any label. Says its id.
     pub fn seed_foreign(&self, label: &str) -> String {
-        let now = self.clock().server_now();
+        let now = self.clock().now();
         let state = &mut *self.state();
         state.errova.seed_foreign(label, now, &mut state.generator)
     }
 
     /// What is true of every credential ever made, in the order of creation.
     pub fn truth(&self) -> Vec<Truth> {
-        let now = self.clock().server_now();
+        let now = self.clock().moment();
         self.state()
             .errova
             .credentials()
@@ -176,7 +186,7 @@ impl Simulator {
 
     /// Whether this value is accepted now.
     pub fn authenticates(&self, value: &str) -> bool {
-        let now = self.clock().server_now();
+        let now = self.clock().moment();
         self.state()
             .errova
             .credentials()
@@ -186,7 +196,12 @@ impl Simulator {
 
     /// What happened so far.
     pub fn audit(&self) -> Vec<AuditEntry> {
-        self.state().audit.entries()
+        self.audit_since(0)
+    }
+
+    /// What happened from this entry on.
+    pub fn audit_since(&self, sequence: usize) -> Vec<AuditEntry> {
+        self.state().audit.since(sequence)
     }
 
     /// Makes something go wrong from now on.
@@ -218,7 +233,7 @@ impl Simulator {
         self.state().errova.set_knobs(knobs);
     }
 
-    /// Refuses connections, or no longer: for [`in_process`] only, since a socket that is bound cannot.
+    /// Refuses connections, or no longer: for [`in_process()`] only, since a socket that is bound cannot.
     pub fn refuse_connections(&self, refuse: bool) {
         self.0.refusing.store(refuse, Ordering::SeqCst);
     }

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::values::Digest;
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -36,7 +36,7 @@ pub(super) struct Fields {
 }
 
 /// The body of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Content {
     Json(Json),
     Other { kind: &'static str, bytes: Bytes },

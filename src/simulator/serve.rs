@@ -1,17 +1,13 @@
 //! The simulator on real sockets, on loopback only.
 //!
-//! A lost answer has to be a lost connection here. A handler cannot close one, so each connection is
-//! wrapped in a [`Cord`]: once it is cut, writing fails and the HTTP server gives the connection up
-//! before the first byte of an answer.
+//! A lost answer has to be a lost connection here. A handler cannot close one, so each connection hangs
+//! by a [`Cord`]: once it is cut, reading and writing fail, and the HTTP server gives the connection up
+//! before the first byte of an answer. Stopping cuts them all.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
 };
 
@@ -27,6 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use super::{Simulator, delivery::Severed};
 
@@ -44,6 +41,7 @@ pub struct Addresses {
 pub struct Serving {
     addresses: Addresses,
     tasks: JoinSet<io::Result<()>>,
+    connections: DropGuard,
 }
 
 impl Serving {
@@ -52,9 +50,10 @@ impl Serving {
         self.addresses
     }
 
-    /// Stops listening.
+    /// Stops listening, and cuts the connections that are open.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
+        drop(self.connections);
     }
 }
 
@@ -70,12 +69,26 @@ pub async fn serve(
         providers: providers.local_addr()?,
         control: control.local_addr()?,
     };
+    let connections = CancellationToken::new();
+    let listen = |listener| Corded {
+        listener,
+        all: connections.clone(),
+    };
+    let (providers, control) = (listen(providers), listen(control));
+    let services = [
+        (providers, severable(simulator.router())),
+        (control, simulator.control()),
+    ];
     let mut tasks = JoinSet::new();
-    let service = severable(simulator.router()).into_make_service_with_connect_info::<Cord>();
-    tasks.spawn(async move { axum::serve(Corded(providers), service).await });
-    let router = simulator.control();
-    tasks.spawn(async move { axum::serve(control, router).await });
-    Ok(Serving { addresses, tasks })
+    for (listener, router) in services {
+        let service = router.into_make_service_with_connect_info::<Cord>();
+        tasks.spawn(async move { axum::serve(listener, service).await });
+    }
+    Ok(Serving {
+        addresses,
+        tasks,
+        connections: connections.drop_guard(),
+    })
 }
 
 /// Cuts the connection of every response that must not arrive.
@@ -92,16 +105,16 @@ fn severable(router: Router) -> Router {
 }
 
 /// What a connection hangs by.
-#[derive(Clone, Debug, Default)]
-struct Cord(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+struct Cord(CancellationToken);
 
 impl Cord {
     fn cut(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.cancel();
     }
 
     fn holds(&self) -> io::Result<()> {
-        if self.0.load(Ordering::SeqCst) {
+        if self.0.is_cancelled() {
             Err(io::ErrorKind::ConnectionAborted.into())
         } else {
             Ok(())
@@ -115,22 +128,30 @@ impl Connected<IncomingStream<'_, Corded>> for Cord {
     }
 }
 
-/// A listener whose connections can be cut.
+/// A listener whose connections can be cut, one by one or all at once.
 #[derive(Debug)]
-struct Corded(TcpListener);
+struct Corded {
+    listener: TcpListener,
+    all: CancellationToken,
+}
 
 impl Listener for Corded {
     type Io = CordedStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        let cord = Cord::default();
-        (CordedStream { stream, cord }, peer)
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        let cord = self.all.child_token();
+        let stream = CordedStream {
+            stream,
+            cut: Box::pin(cord.clone().cancelled_owned()),
+            cord: Cord(cord),
+        };
+        (stream, peer)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -138,6 +159,8 @@ impl Listener for Corded {
 struct CordedStream {
     stream: TcpStream,
     cord: Cord,
+    /// Wakes the reader: an idle connection waits for nothing else.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl AsyncRead for CordedStream {
@@ -146,6 +169,9 @@ impl AsyncRead for CordedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(self.cord.holds());
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }

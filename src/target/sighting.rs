@@ -1,6 +1,7 @@
 //! A Secret as it was seen: whose it is, what it claims to show, and whether anybody changed it. The
 //! values do not stay in memory.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
@@ -27,6 +28,7 @@ pub struct Sighting {
     owner_uid: Option<String>,
     /// Who holds it, for people.
     holder: Option<String>,
+    created: Option<Timestamp>,
     seen: Option<Seen>,
 }
 
@@ -50,6 +52,7 @@ impl Sighting {
             keys,
             owner_uid,
             holder,
+            created: secret.creation_timestamp().map(|time| time.0),
             seen,
         })
     }
@@ -69,9 +72,9 @@ impl Sighting {
         &self.version
     }
 
-    /// Uid of the resource that it names as its owner.
-    pub fn owner_uid(&self) -> Option<&str> {
-        self.owner_uid.as_deref()
+    /// When the Secret was made; what it shows is at most that old.
+    pub fn created(&self) -> Option<Timestamp> {
+        self.created
     }
 }
 

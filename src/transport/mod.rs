@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 pub mod address;
+pub mod download;
 pub mod network;
 
 /// Sends one request and hands back whatever came.

@@ -1,6 +1,16 @@
 //! The integration tests that need no socket: one binary, linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a scenario that cannot go on fails"
+)]
+
 mod support; // the in-process API server and the worlds around it
 
+mod apiserver; // the in-process API server keeps the contract of the real one
+mod borders; // who may know whom
+mod issue; // from a manifest to a target Secret
 mod manifests; // generated files, the chart's copies, examples, CEL rules
 mod operations; // the tables of docs/operations.md

@@ -1,5 +1,10 @@
 //! What is generated is what is stored, and the rules of the CRDs answer as written.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its helpers with it"
+)]
+
 use std::{env, fs, path::PathBuf};
 
 use handover::{
@@ -11,7 +16,10 @@ use handover::{
     yaml,
 };
 use kube::core::cel::Validator;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+
+mod examples; // the manifests that users start from
 
 /// Where a generated file is, below the package.
 fn path(name: &str) -> PathBuf {
@@ -33,16 +41,20 @@ fn assert_current(name: &str, generated: &str) {
     );
 }
 
-/// What the CEL rules of a kind say about an object, perhaps after another one.
-fn cel_messages(object: &Value, old: Option<&Value>) -> Vec<String> {
+/// The schema of the kind of an object.
+fn schema_of(object: &Value) -> Value {
     let kind = object["kind"].as_str().unwrap();
     let crd = api::crds()
         .into_iter()
         .find(|crd| crd.spec.names.kind == kind)
         .unwrap();
     let schema = crd.spec.versions[0].schema.as_ref().unwrap();
-    let schema = serde_json::to_value(schema.open_api_v3_schema.as_ref().unwrap()).unwrap();
-    let answer = Validator::new().validate(&schema, object, old);
+    serde_json::to_value(schema.open_api_v3_schema.as_ref().unwrap()).unwrap()
+}
+
+/// What the CEL rules of a kind say about an object, perhaps after another one.
+fn cel_messages(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let answer = Validator::new().validate(&schema_of(object), object, old);
     answer.err().map_or_else(Vec::new, |errors| {
         errors
             .into_vec()
@@ -52,21 +64,28 @@ fn cel_messages(object: &Value, old: Option<&Value>) -> Vec<String> {
     })
 }
 
-/// What the operator says about it when the API server has let it through.
-fn twin(object: &Value) -> Result<(), Invalid> {
-    let object = object.clone();
+/// What the operator says about an object that the API server has let through, and what its types keep
+/// of the spec.
+fn twin(object: &Value) -> (Result<(), Invalid>, Value) {
+    fn read<K: DeserializeOwned>(object: &Value) -> K {
+        serde_json::from_value(object.clone()).unwrap()
+    }
+    fn kept(spec: &impl Serialize) -> Value {
+        serde_json::to_value(spec).unwrap()
+    }
     match object["kind"].as_str().unwrap() {
-        "MachineToken" => serde_json::from_value::<MachineToken>(object)
-            .unwrap()
-            .validate(),
-        "Connection" => serde_json::from_value::<Connection>(object)
-            .unwrap()
-            .spec
-            .validate(),
-        _ => serde_json::from_value::<ClusterConnection>(object)
-            .unwrap()
-            .spec
-            .validate(),
+        "MachineToken" => {
+            let token: MachineToken = read(object);
+            (token.validate(), kept(&token.spec))
+        }
+        "Connection" => {
+            let connection: Connection = read(object);
+            (connection.spec.validate(), kept(&connection.spec))
+        }
+        _ => {
+            let connection: ClusterConnection = read(object);
+            (connection.spec.validate(), kept(&connection.spec))
+        }
     }
 }
 
@@ -99,15 +118,16 @@ fn connection(kind: &str, change: &Value) -> Value {
     patched(connection, &json!({"spec": change}))
 }
 
+/// No rule answers, the operator agrees, and its types lose nothing of the spec.
 fn assert_accepted(object: &Value) {
     assert_eq!(cel_messages(object, None), [""; 0], "{object}");
-    assert_eq!(twin(object), Ok(()), "{object}");
+    assert_eq!(twin(object), (Ok(()), object["spec"].clone()));
 }
 
 /// One rule answers, in these words, and the operator says the same.
 fn assert_refused(object: &Value, message: &str) {
     assert_eq!(cel_messages(object, None), [message], "{object}");
-    assert_eq!(twin(object).unwrap_err().message, message, "{object}");
+    assert_eq!(twin(object).0.unwrap_err().message, message, "{object}");
 }
 
 #[test]
@@ -398,4 +418,24 @@ fn the_provider_of_a_connection_cannot_change() {
             .any(|m| m.starts_with("provider cannot change")),
         "{answers:?}"
     );
+}
+
+#[test]
+fn the_chart_has_the_version_of_the_package() {
+    let chart = fs::read_to_string(path("charts/handover/Chart.yaml")).unwrap();
+    let chart: Vec<Value> = yaml::read_all(&chart).unwrap();
+    assert_eq!(chart[0]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart[0]["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn what_becomes_part_of_a_path_is_checked_by_the_operator_too() {
+    for organization in ["", "..", "a/b", "acme inc", "acme?", "é"] {
+        let errova = json!({"provider": {"errova": {"organization": organization}}});
+        let refused = twin(&connection("Connection", &errova)).0.unwrap_err();
+        assert_eq!(
+            refused.field, "spec.provider.errova.organization",
+            "{organization:?}"
+        );
+    }
 }

@@ -102,6 +102,8 @@ impl Queue {
     }
 }
 
+/// Those that went away are passed over here: were each called in vain, each would call the next from
+/// within its own drop, one stack frame deeper.
 fn first_still_there(lane: &mut VecDeque<oneshot::Sender<Turn>>) -> Option<oneshot::Sender<Turn>> {
     std::iter::from_fn(|| lane.pop_front()).find(|call| !call.is_closed())
 }

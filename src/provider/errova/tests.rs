@@ -270,6 +270,12 @@ async fn a_110_a_damaged_2xx_is_unknown_and_gives_the_id_if_it_can() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_110_our_own_admin_token_is_never_taken_for_a_new_one() {
+    let outcome = issue(reply(201, r#"{"id":"mt_01","tokenSecret":"erv_admin"}"#)).await;
+    assert_eq!(unknown(outcome), (None, true));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_create_that_is_not_accepted_means_what_its_class_says() {
     for (status, refusal) in [
         (401, Refusal::Unauthenticated),
@@ -338,6 +344,50 @@ async fn a_93_one_429_holds_back_every_other_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_93_an_answer_that_serves_ends_the_doubling() {
+    let (errova, script) = scripted([
+        reply(429, OWN),
+        reply(404, OWN),
+        reply(429, OWN),
+        reply(404, OWN),
+    ]);
+    let minute = Duration::from_secs(60);
+    for throttled in [true, false, true, false] {
+        let result = errova.authenticate().await;
+        assert_eq!(result == Err(ProviderError::Throttled), throttled);
+        if throttled {
+            tokio::time::advance(minute).await;
+        }
+    }
+    assert_eq!(script.sent().len(), 4);
+}
+
+#[test]
+fn only_an_object_with_a_known_member_is_errovas_own_error() {
+    for own in [
+        OWN,
+        r#"{"statusCode":403}"#,
+        r#"{"errors":[]}"#,
+        r#"{"message":"no","x":1}"#,
+    ] {
+        assert!(own_shape(&serde_json::from_str(own).unwrap()), "{own}");
+    }
+    for foreign in [
+        "{}",
+        "[]",
+        "null",
+        "\"error\"",
+        r#"["error"]"#,
+        r#"{"Error":1,"login":"/"}"#,
+    ] {
+        assert!(
+            !own_shape(&serde_json::from_str(foreign).unwrap()),
+            "{foreign}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_probe_uses_the_value_and_hurts_nothing() {
     let (errova, script) = scripted([reply(404, OWN)]);
     assert_eq!(errova.probe(&stored("erv_new")).await, Ok(Probed::Accepted));
@@ -361,6 +411,7 @@ async fn a_probe_says_only_what_the_answer_proves() {
         .into_iter()
         .chain([
             (reply(401, OWN), Ok(Probed::Refused)),
+            (reply(200, "<html>"), Err(ProviderError::Unavailable)),
             (reply(401, "<html>"), Err(ProviderError::Unavailable)),
             (reply(404, "<html>"), Err(ProviderError::Unavailable)),
             (reply(302, ""), Err(ProviderError::Unavailable)),
@@ -399,7 +450,7 @@ async fn the_admin_credential_authenticates_even_where_it_may_not() {
 async fn a_token_is_gone_when_deleted_or_twice_not_there() {
     for (replies, calls) in [
         (vec![reply(204, "")], 1),
-        (vec![reply(200, "<html>")], 1),
+        (vec![reply(200, "OK")], 1),
         (vec![reply(404, OWN), reply(404, OWN)], 2),
         (vec![reply(404, OWN), reply(410, OWN)], 2),
         (vec![reply(410, OWN), reply(204, "")], 2),
@@ -423,6 +474,7 @@ async fn a_token_is_gone_when_deleted_or_twice_not_there() {
 async fn nothing_else_proves_that_a_token_is_gone() {
     for (replies, error) in [
         (vec![reply(404, "<html>")], ProviderError::Unavailable),
+        (vec![reply(200, "<html>")], ProviderError::Unavailable),
         (
             vec![reply(404, OWN), reply(404, "")],
             ProviderError::Unavailable,

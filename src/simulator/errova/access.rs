@@ -3,7 +3,6 @@
 
 use axum::body::Bytes;
 use http::{HeaderMap, Request, header};
-use jiff::Timestamp;
 
 use super::{
     Errova,
@@ -12,6 +11,7 @@ use super::{
     route::Route,
 };
 use crate::simulator::{
+    clock::Moment,
     credentials::{Credential, CredentialKind},
     operation::Operation,
 };
@@ -22,7 +22,6 @@ pub(super) const ADMIN: &str = "org.admin";
 pub(super) const READ: &str = "org.read";
 
 /// Who is asking.
-#[derive(Debug)]
 pub(super) enum Caller<'a> {
     Token(&'a Credential),
     Session,
@@ -58,7 +57,7 @@ impl Errova {
     pub(super) fn authenticate(
         &self,
         request: &Request<Bytes>,
-        now: Timestamp,
+        now: Moment,
     ) -> Result<Caller<'_>, Denied> {
         let headers = request.headers();
         match (bearer(headers), session_cookie(headers)) {
@@ -73,7 +72,7 @@ impl Errova {
         }
     }
 
-    fn token(&self, value: &str, now: Timestamp) -> Result<Caller<'_>, Denied> {
+    fn token(&self, value: &str, now: Moment) -> Result<Caller<'_>, Denied> {
         self.credentials
             .holder(value, now)
             .filter(|credential| credential.kind == CredentialKind::MachineToken)
@@ -85,9 +84,9 @@ impl Errova {
         &self,
         cookie: &str,
         headers: &HeaderMap,
-        now: Timestamp,
+        now: Moment,
     ) -> Result<Caller<'_>, Denied> {
-        if !self.session_lives(cookie, now) {
+        if !self.session_lives(cookie, now.truth) {
             return Err(Denied::UNAUTHORIZED);
         }
         let same_site =
@@ -104,9 +103,9 @@ impl Errova {
             Caller::Session => {
                 self.knobs.session.covers == SessionCover::All || is_about_tokens(route.op)
             }
-            Caller::Token(token) => token.owner == route.organization && self.allows(token, route),
+            Caller::Token(token) => self.allows(token, route),
         };
-        if allowed {
+        if allowed && route.organization == self.organization {
             Ok(())
         } else {
             Err(Denied::FORBIDDEN)

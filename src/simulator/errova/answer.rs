@@ -47,7 +47,6 @@ pub(super) fn refusal(knobs: &ErrovaKnobs, status: StatusCode) -> Reply {
 }
 
 /// A thing as an answer shows it.
-#[derive(Debug)]
 pub(super) struct Shown {
     /// What it is under when things are nested.
     pub(super) thing: &'static str,

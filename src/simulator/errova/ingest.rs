@@ -13,6 +13,7 @@ use super::{
     knobs::{Encoding, SignKnobs},
 };
 use crate::simulator::{
+    clock::Moment,
     dialect::Circumstances,
     reply::{Content, Reply, Subject},
     values::{hex, sha256_hex},
@@ -39,7 +40,7 @@ impl Errova {
         let (now, request) = (circumstances.now, permitted.request);
         let public_key = permitted.route.id.unwrap_or_default();
         if self.admit(request, public_key, now)? == Admission::Signed {
-            self.take_nonce(request.headers(), now)?;
+            self.take_nonce(request.headers(), now.server)?;
         }
         let count = count(request.body())?;
         let key = self.credentials.owner_of_public_key(public_key);
@@ -59,7 +60,7 @@ impl Errova {
         &self,
         request: &Request<Bytes>,
         public_key: &str,
-        now: Timestamp,
+        now: Moment,
     ) -> Result<Admission, Denied> {
         let key = (self.credentials)
             .owner_of_public_key(public_key)
@@ -122,8 +123,9 @@ fn is_signed(request: &Request<Bytes>, public_key: &str, secret: &str, knobs: &S
     header(headers, "x-errova-signature") == expected
 }
 
-/// The signature of timestamp, nonce, public key and digest of the body.
-pub(super) fn signature(parts: [&str; 4], secret: &str, knobs: &SignKnobs) -> String {
+/// The signature over timestamp, nonce, public key and SHA-256 of the body in hex, as a sender of events
+/// computes it.
+pub fn signature(parts: [&str; 4], secret: &str, knobs: &SignKnobs) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, parts.join(&knobs.separator).as_bytes());
     let written = match knobs.encoding {

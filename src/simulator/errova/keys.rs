@@ -41,19 +41,18 @@ impl Errova {
             .ok_or(Denied::BAD_REQUEST)?;
         let kind = CredentialKind::DsnKey;
         let label = self.stored_label(&body, kind, &owner, circumstances)?;
-        let expires_at = self.expiry_in_create(&body, circumstances.now)?;
+        let expires_at = self.expiry_in_create(&body, circumstances.now.server)?;
         let public_key = circumstances.generator.value("pk_").expose().to_owned();
         let key = Credential {
-            id: circumstances.generator.id("key_"),
-            kind,
-            owner,
-            label,
-            scopes: vec![key_type.to_owned()],
-            created: circumstances.now,
-            revoked: None,
             expires_at,
-            expiry_lag: Duration::ZERO,
-            values: vec![self.new_key_value(public_key, key_type, circumstances)],
+            ..Credential::new(
+                kind,
+                circumstances.generator.id("key_"),
+                owner,
+                label,
+                circumstances.now.truth,
+                self.new_key_value(public_key, key_type, circumstances),
+            )
         };
         let status = answer::status(self.knobs.status.create, StatusCode::CREATED);
         let reply = answer::done(&self.knobs, status, shown(&key, permitted.request));
@@ -84,12 +83,8 @@ impl Errova {
         } else {
             SecretValue::new(public_key.clone())
         };
-        Value {
-            secret,
-            public_key: Some(public_key),
-            from: self.accepted_from(circumstances),
-            until: None,
-        }
+        let from = self.accepted_from(circumstances);
+        Value::new(secret, Some(public_key), from)
     }
 
     fn living_key(&self, permitted: &Permitted<'_>) -> Result<&Credential, Denied> {
@@ -106,7 +101,7 @@ impl Errova {
         permitted: Permitted<'_>,
         circumstances: &mut Circumstances<'_>,
     ) -> Result<Reply, Denied> {
-        let now = circumstances.now;
+        let now = circumstances.now.server;
         let key = self.living_key(&permitted)?;
         let id = key.id.clone();
         let knobs = &self.knobs.key.expires_at;
@@ -134,27 +129,25 @@ impl Errova {
         if !knobs.present {
             return Err(Denied::NOT_FOUND);
         }
-        let is_signed = key.scopes.iter().any(|key_type| key_type == SERVER_SIGNED);
+        let key_type = key_type(key);
         let public_key = (key.values.last())
             .and_then(|value| value.public_key.clone())
             .ok_or(Denied::NOT_FOUND)?;
         // A key without a secret has only its public part to change.
-        if !is_signed && !knobs.new_public_key {
+        if key_type == BROWSER_PUBLIC && !knobs.new_public_key {
             return Err(Denied::BAD_REQUEST);
         }
         let id = key.id.clone();
-        let key_type = if is_signed {
-            SERVER_SIGNED
-        } else {
-            BROWSER_PUBLIC
-        };
         let public_key = if knobs.new_public_key {
             circumstances.generator.value("pk_").expose().to_owned()
         } else {
             public_key
         };
         let value = self.new_key_value(public_key, key_type, circumstances);
-        let ends = after(circumstances.now, Duration::from_secs(knobs.grace_seconds));
+        let ends = after(
+            circumstances.now.truth,
+            Duration::from_secs(knobs.grace_seconds),
+        );
         let new_id = knobs.new_id.then(|| circumstances.generator.id("key_"));
         let now_named = new_id.clone().unwrap_or_else(|| id.clone());
         self.credentials.replace_value(&id, new_id, value, ends);
@@ -171,9 +164,9 @@ impl Errova {
         present(self.knobs.key.delete)?;
         let key = self.living_key(&permitted)?;
         let (id, subject) = (key.id.clone(), subject(key));
-        let accepted_until = after(circumstances.now, self.revoke_lag(circumstances));
+        let accepted_until = after(circumstances.now.truth, self.revoke_lag(circumstances));
         self.credentials
-            .revoke(&id, circumstances.now, accepted_until);
+            .revoke(&id, circumstances.now.truth, accepted_until);
         Ok(answer::deleted(&self.knobs, subject))
     }
 }
@@ -203,6 +196,16 @@ fn expiry(sent: &Json, knobs: &ExpiryKnobs, now: Timestamp) -> Result<Option<Tim
     Ok(Some(Timestamp::from_second(whole).unwrap_or(sent)))
 }
 
+/// Only a signing key has a secret beside its public part.
+pub(super) fn key_type(key: &Credential) -> &'static str {
+    let is_public = |value: &Value| value.public_key.as_deref() == Some(value.secret.expose());
+    if key.values.last().is_some_and(is_public) {
+        BROWSER_PUBLIC
+    } else {
+        SERVER_SIGNED
+    }
+}
+
 fn subject(key: &Credential) -> Subject {
     Subject {
         id: Some(key.id.clone()),
@@ -227,7 +230,7 @@ fn shown(key: &Credential, request: &Request<Bytes>) -> Shown {
     let newest = key.values.last();
     let public_key = newest.and_then(|value| value.public_key.as_deref());
     let secret = newest.map(|value| value.secret.expose());
-    let is_signed = secret != public_key;
+    let is_signed = key_type(key) == SERVER_SIGNED;
     let host = (request.headers().get(header::HOST))
         .and_then(|host| host.to_str().ok())
         .or_else(|| request.uri().authority().map(http::uri::Authority::as_str))
@@ -238,7 +241,7 @@ fn shown(key: &Credential, request: &Request<Bytes>) -> Shown {
     shown.members.insert("label".to_owned(), json!(key.label));
     shown
         .members
-        .insert("keyType".to_owned(), json!(key.scopes.first()));
+        .insert("keyType".to_owned(), json!(key_type(key)));
     shown
         .members
         .insert("publicKey".to_owned(), json!(public_key));

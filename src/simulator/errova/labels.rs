@@ -25,7 +25,9 @@ impl Errova {
         }
         let label = distorted(sent, circumstances.distortion);
         let label: String = label.chars().take(knobs.max_len).collect();
-        let mut living = self.credentials.listed(kind, owner, circumstances.now);
+        let mut living = self
+            .credentials
+            .listed(kind, owner, circumstances.now.truth);
         if knobs.unique && living.any(|other| other.label == label) {
             return Err(Denied::CONFLICT);
         }

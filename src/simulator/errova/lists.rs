@@ -7,9 +7,11 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Errova, Permitted,
     answer::{Denied, written},
+    keys::key_type,
     knobs::Lists,
 };
 use crate::simulator::{
+    clock::Moment,
     credentials::{Credential, CredentialKind},
     dialect::Circumstances,
     listing::page,
@@ -29,14 +31,15 @@ impl Errova {
             Lists::Present => true,
             Lists::PresentWithoutLabels => false,
         };
+        let now = circumstances.now;
         let faults = &circumstances.distortion.listing;
         let stale = faults
             .stale
             .and_then(|age| SignedDuration::try_from(age).ok());
         let at = stale
-            .and_then(|age| circumstances.now.checked_sub(age).ok())
-            .unwrap_or(circumstances.now);
-        let items = self.items(&permitted, at, with_labels)?;
+            .and_then(|age| now.truth.checked_sub(age).ok())
+            .unwrap_or(now.truth);
+        let items = self.items(&permitted, at, |one| item(one, now, with_labels))?;
         let generator = &mut *circumstances.generator;
         let invent = |_| json!({"id": generator.id("ghost_"), "label": "ghost"});
         let page = page(
@@ -56,13 +59,13 @@ impl Errova {
         &self,
         permitted: &Permitted<'_>,
         at: Timestamp,
-        with_labels: bool,
+        shown: impl Fn(&Credential) -> Json,
     ) -> Result<Vec<Json>, Denied> {
         let organization = permitted.route.organization;
         let listed = |kind, owner: &str| {
             self.credentials
                 .listed(kind, owner, at)
-                .map(|one| item(one, with_labels))
+                .map(&shown)
                 .collect()
         };
         match permitted.route.op {
@@ -79,13 +82,16 @@ impl Errova {
     }
 }
 
-fn item(credential: &Credential, with_labels: bool) -> Json {
+fn item(credential: &Credential, now: Moment, with_labels: bool) -> Json {
     let mut members = Map::new();
     members.insert("id".to_owned(), json!(credential.id));
     if with_labels {
         members.insert("label".to_owned(), json!(credential.label));
     }
-    members.insert("createdAt".to_owned(), json!(written(credential.created)));
+    members.insert(
+        "createdAt".to_owned(),
+        json!(written(now.as_shown(credential.created))),
+    );
     match credential.kind {
         CredentialKind::MachineToken => {
             members.insert("scopes".to_owned(), json!(credential.scopes));
@@ -93,7 +99,7 @@ fn item(credential: &Credential, with_labels: bool) -> Json {
         }
         CredentialKind::DsnKey => {
             let expires_at = credential.expires_at.map(written);
-            members.insert("keyType".to_owned(), json!(credential.scopes.first()));
+            members.insert("keyType".to_owned(), json!(key_type(credential)));
             members.insert("expiresAt".to_owned(), json!(expires_at));
         }
     }

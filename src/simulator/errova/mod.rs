@@ -1,5 +1,5 @@
-//! Errova: machine tokens, projects, DSN keys and signed ingest, as `management-apis` describes them,
-//! with a knob for everything that its documentation leaves open.
+//! Errova: machine tokens, projects, DSN keys and signed ingest, with a knob for everything that its
+//! documentation leaves open.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,22 +11,18 @@ use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Map, Value as Json};
 
-use self::{
-    access::{ADMIN, Caller, READ},
-    answer::Denied,
-    projects::Project,
-    route::Route,
-};
+use self::{access::Caller, answer::Denied, projects::Project, route::Route};
 use super::{
-    credentials::{Credential, CredentialKind, Credentials, Value, after},
+    clock::Moment,
+    credentials::{Credential, Credentials, after},
     dialect::{Circumstances, Dialect},
     faults::{Facts, RetryAfter},
     operation::{Operation, Provider},
     reply::Reply,
-    values::Generator,
 };
 use crate::secret_value::SecretValue;
 
+pub use ingest::signature;
 pub use knobs::{
     CookieAndBearer, CreateExpiry, DuplicateName, Encoding, ErrorShape, ErrovaKnobs, ExpiredKey,
     ExpiryKnobs, Idempotency, IngestKnobs, Intake, KeyKnobs, LabelKnobs, Lists, LongLabel, Nesting,
@@ -42,12 +38,13 @@ mod keys;
 mod knobs;
 mod labels;
 mod lists;
+mod profiles;
 mod projects;
 mod route;
+mod seeds;
 mod tokens;
 
 /// The whole of Errova.
-#[derive(Debug)]
 pub(super) struct Errova {
     organization: String,
     credentials: Credentials,
@@ -60,14 +57,13 @@ pub(super) struct Errova {
     nonces: BTreeSet<(i64, String)>,
 }
 
-#[derive(Debug)]
 struct Session {
     cookie: SecretValue,
     since: Timestamp,
 }
 
 /// A request whose sender may make it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 struct Permitted<'a> {
     route: Route<'a>,
     request: &'a Request<Bytes>,
@@ -101,67 +97,6 @@ impl Errova {
         self.knobs = knobs;
     }
 
-    pub(super) fn seed_admin(
-        &mut self,
-        value: SecretValue,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        self.seed("made by hand", ADMIN, value, now, generator)
-    }
-
-    pub(super) fn seed_foreign(
-        &mut self,
-        label: &str,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        let value = generator.value("erv_");
-        self.seed(label, READ, value, now, generator)
-    }
-
-    pub(super) fn seed_session(
-        &mut self,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> SecretValue {
-        let cookie = generator.value("sess_");
-        self.sessions.push(Session {
-            cookie: cookie.duplicate(),
-            since: now,
-        });
-        cookie
-    }
-
-    fn seed(
-        &mut self,
-        label: &str,
-        scope: &str,
-        secret: SecretValue,
-        now: Timestamp,
-        generator: &mut Generator,
-    ) -> String {
-        let id = generator.id("mt_");
-        self.credentials.add(Credential {
-            id: id.clone(),
-            kind: CredentialKind::MachineToken,
-            owner: self.organization.clone(),
-            label: label.to_owned(),
-            scopes: vec![scope.to_owned()],
-            created: now,
-            revoked: None,
-            expires_at: None,
-            expiry_lag: Duration::ZERO,
-            values: vec![Value {
-                secret,
-                public_key: None,
-                from: now,
-                until: None,
-            }],
-        });
-        id
-    }
-
     fn session_lives(&self, cookie: &str, now: Timestamp) -> bool {
         let lifetime = Duration::from_secs(self.knobs.session.lifetime_seconds);
         self.sessions
@@ -173,7 +108,7 @@ impl Errova {
     fn accepted_from(&self, circumstances: &Circumstances<'_>) -> Timestamp {
         let knob = Duration::from_secs(self.knobs.verify_lag_seconds);
         let lag = circumstances.distortion.verify_lag.unwrap_or(knob);
-        after(circumstances.now, lag)
+        after(circumstances.now.truth, lag)
     }
 
     /// How long a value that is revoked now is still accepted.
@@ -190,13 +125,11 @@ impl Errova {
         let route = Route::of(request.method(), request.uri().path()).ok_or(Denied::NOT_FOUND)?;
         let permitted = Permitted { route, request };
         if route.op == Operation::IngestEvent {
-            return self.ingest(permitted, circumstances);
+            // An event carries its own proof.
+            return self.dispatch(permitted, circumstances);
         }
         let caller = self.authenticate(request, circumstances.now)?;
         self.authorize(&caller, &route)?;
-        if route.organization != self.organization {
-            return Err(Denied::NOT_FOUND);
-        }
         let repeatable = (self.knobs.idempotency_key != Idempotency::Ignore)
             .then(|| idempotency_key(&caller, &permitted))
             .flatten();
@@ -262,7 +195,7 @@ fn idempotency_key(caller: &Caller<'_>, permitted: &Permitted<'_>) -> Option<Ide
 }
 
 impl Dialect for Errova {
-    fn describe(&self, request: &Request<Bytes>, now: Timestamp) -> Facts {
+    fn describe(&self, request: &Request<Bytes>, now: Moment) -> Facts {
         let route = Route::of(request.method(), request.uri().path());
         let caller = self.authenticate(request, now).ok();
         let named = route.and_then(|route| self.named(&route));

@@ -139,7 +139,7 @@ impl Errova {
             name,
             platform: member("platform"),
             environment: member("environment"),
-            created: circumstances.now,
+            created: circumstances.now.truth,
             deleted: None,
         };
         let status = answer::status(self.knobs.status.create, StatusCode::CREATED);
@@ -203,7 +203,7 @@ impl Errova {
     ) -> Result<Reply, Denied> {
         present(self.knobs.project.delete)?;
         let position = self.position(&permitted)?;
-        let now = circumstances.now;
+        let now = circumstances.now.truth;
         let accepted_until = after(now, self.revoke_lag(circumstances));
         let owner = self.owner(&self.projects[position]);
         let keys: Vec<String> = self

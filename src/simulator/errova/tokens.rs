@@ -11,6 +11,7 @@ use super::{
     answer::{self, Denied, Shown, written},
 };
 use crate::simulator::{
+    clock::Moment,
     credentials::{Credential, CredentialKind, Value, after},
     dialect::Circumstances,
     reply::{Reply, Subject},
@@ -29,37 +30,32 @@ impl Errova {
         let label = self.stored_label(&body, kind, owner, circumstances)?;
         let scopes = granted(&body, circumstances.distortion.wrong_scope)?;
         let token = Credential {
-            id: circumstances.generator.id("mt_"),
-            kind,
-            owner: owner.to_owned(),
-            label,
             scopes,
-            created: circumstances.now,
-            revoked: None,
-            expires_at: None,
-            expiry_lag: Duration::ZERO,
-            values: vec![self.new_value(circumstances)],
+            ..Credential::new(
+                kind,
+                circumstances.generator.id("mt_"),
+                owner.to_owned(),
+                label,
+                circumstances.now.truth,
+                self.new_value(circumstances),
+            )
         };
         let status = answer::status(self.knobs.status.create, StatusCode::CREATED);
-        let reply = answer::done(&self.knobs, status, shown(&token));
+        let reply = answer::done(&self.knobs, status, shown(&token, circumstances.now));
         self.credentials.add(token);
         Ok(reply)
     }
 
     fn new_value(&self, circumstances: &mut Circumstances<'_>) -> Value {
-        Value {
-            secret: circumstances.generator.value("erv_"),
-            public_key: None,
-            from: self.accepted_from(circumstances),
-            until: None,
-        }
+        let secret = circumstances.generator.value("erv_");
+        Value::new(secret, None, self.accepted_from(circumstances))
     }
 
     fn living_token(&self, permitted: &Permitted<'_>) -> Result<&Credential, Denied> {
         (permitted.route.id)
             .and_then(|id| self.credentials.get(id))
             .filter(|token| token.kind == CredentialKind::MachineToken)
-            .filter(|token| token.owner == permitted.route.organization && token.is_active())
+            .filter(|token| token.is_active())
             .ok_or(Denied::NOT_FOUND)
     }
 
@@ -74,12 +70,19 @@ impl Errova {
         }
         let id = self.living_token(&permitted)?.id.clone();
         let new_id = knobs.new_id.then(|| circumstances.generator.id("mt_"));
-        let ends = after(circumstances.now, Duration::from_secs(knobs.grace_seconds));
+        let ends = after(
+            circumstances.now.truth,
+            Duration::from_secs(knobs.grace_seconds),
+        );
         let value = self.new_value(circumstances);
         let now_named = new_id.clone().unwrap_or_else(|| id.clone());
         self.credentials.replace_value(&id, new_id, value, ends);
         let token = self.credentials.get(&now_named).ok_or(Denied::NOT_FOUND)?;
-        Ok(answer::done(&self.knobs, StatusCode::OK, shown(token)))
+        Ok(answer::done(
+            &self.knobs,
+            StatusCode::OK,
+            shown(token, circumstances.now),
+        ))
     }
 
     pub(super) fn delete_token(
@@ -94,9 +97,9 @@ impl Errova {
             value: None,
         };
         let id = token.id.clone();
-        let accepted_until = after(circumstances.now, self.revoke_lag(circumstances));
+        let accepted_until = after(circumstances.now.truth, self.revoke_lag(circumstances));
         self.credentials
-            .revoke(&id, circumstances.now, accepted_until);
+            .revoke(&id, circumstances.now.truth, accepted_until);
         Ok(answer::deleted(&self.knobs, subject))
     }
 }
@@ -118,13 +121,16 @@ fn granted(body: &Map<String, Json>, with_less: bool) -> Result<Vec<String>, Den
     Ok(had_admin.then(|| READ.to_owned()).into_iter().collect())
 }
 
-fn shown(token: &Credential) -> Shown {
+fn shown(token: &Credential, now: Moment) -> Shown {
     let value = token.values.last().map(|value| value.secret.expose());
     let mut members = Map::new();
     members.insert("id".to_owned(), json!(token.id));
     members.insert("label".to_owned(), json!(token.label));
     members.insert("scopes".to_owned(), json!(token.scopes));
-    members.insert("createdAt".to_owned(), json!(written(token.created)));
+    members.insert(
+        "createdAt".to_owned(),
+        json!(written(now.as_shown(token.created))),
+    );
     members.insert("tokenSecret".to_owned(), json!(value));
     Shown {
         thing: "machineToken",

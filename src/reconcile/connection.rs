@@ -1,0 +1,386 @@
+//! Checks connections: their spec, their admin credential, and one authenticated call.
+//!
+//! # Guarantees
+//! A connection is asked once per check interval while it works, and with growing pauses while it does
+//! not; a provider that is down turns its connection not ready once and no settled resource.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use kube_runtime::{controller::Action, reflector::ObjectRef};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Context, Error,
+    connections::{Checked, Described},
+    issue::unanswered,
+    status::patch,
+};
+use crate::{
+    api::{
+        annotations,
+        condition::{self, ConditionStatus, ConditionType, Finding, Reason},
+        connection::{ClusterConnection, Connection, ConnectionStatus},
+    },
+    cluster::{ClusterError, answer},
+    ledger::record::Ledger,
+    plan::{Obstacle, schedule::spread},
+    provider::{Authenticate as _, ProviderError, admin::AdminToken, errova::Errova},
+    telemetry::events::Happening,
+};
+
+/// Both kinds of connection.
+pub trait AnyConnection:
+    Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// Their common part.
+    fn describe(&self) -> Described;
+    /// Its rules, once more.
+    fn invalid(&self) -> Option<Obstacle>;
+    /// Its status.
+    fn shown(&self) -> Option<&ConnectionStatus>;
+    /// Where its objects are.
+    fn api(&self, ctx: &Context) -> Api<Self>;
+}
+
+impl AnyConnection for ClusterConnection {
+    fn describe(&self) -> Described {
+        Described::from(self)
+    }
+
+    fn invalid(&self) -> Option<Obstacle> {
+        let invalid = self.spec.validate().err()?;
+        Some(Obstacle::new(Reason::SpecInvalid, invalid.to_string()))
+    }
+
+    fn shown(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(&self, ctx: &Context) -> Api<Self> {
+        Api::all(ctx.client.0.clone())
+    }
+}
+
+impl AnyConnection for Connection {
+    fn describe(&self) -> Described {
+        Described::from(self)
+    }
+
+    fn invalid(&self) -> Option<Obstacle> {
+        let invalid = self.spec.validate().err()?;
+        Some(Obstacle::new(Reason::SpecInvalid, invalid.to_string()))
+    }
+
+    fn shown(&self) -> Option<&ConnectionStatus> {
+        self.status.as_ref()
+    }
+
+    fn api(&self, ctx: &Context) -> Api<Self> {
+        namespaced(ctx, &self.namespace().unwrap_or_default())
+    }
+}
+
+fn namespaced<K>(ctx: &Context, namespace: &str) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    Api::namespaced(ctx.client.0.clone(), namespace)
+}
+
+/// One check of one connection.
+pub async fn reconcile<K: AnyConnection>(
+    connection: Arc<K>,
+    ctx: Arc<Context>,
+) -> Result<Action, Error> {
+    let described = connection.describe();
+    let key = described.key();
+    if connection.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let before = ctx.connections.get(&key);
+    let checked = check(&*connection, &described, &ctx).await?;
+    let ready = checked.obstacle.is_none();
+    let changed = before.as_ref().is_none_or(|before| {
+        before.version != checked.version || before.obstacle.is_none() != ready
+    });
+    let wait = if ready {
+        spread(ctx.times.sweep(), &described.uid)
+    } else {
+        ctx.times.retry()
+    };
+    if let (Some(before), true) = (&before, changed) {
+        tell(&*connection, before, &checked, &ctx);
+    }
+    ctx.metrics.connection_ready(&described.full_name(), ready);
+    ctx.connections.record(key, checked.clone());
+    if changed {
+        wake_tokens(&described, &ctx);
+    }
+    write_status(&*connection, &described, &checked, &ctx).await?;
+    Ok(Action::requeue(
+        Duration::try_from(wait).unwrap_or(Duration::from_secs(60)),
+    ))
+}
+
+fn tell<K: AnyConnection>(connection: &K, before: &Checked, now: &Checked, ctx: &Context) {
+    match (&before.obstacle, &now.obstacle) {
+        (None, Some(obstacle)) => {
+            ctx.recorder.record(
+                Happening::ConnectionLost,
+                connection.object_ref(&()),
+                obstacle.message.clone(),
+            );
+        }
+        (Some(_), None) => {
+            let note = "the provider accepts the admin credential";
+            ctx.recorder.record(
+                Happening::ConnectionRestored,
+                connection.object_ref(&()),
+                note,
+            );
+        }
+        _ => {}
+    }
+}
+
+/// Spec, Secret, token, and one call.
+async fn check<K: AnyConnection>(
+    connection: &K,
+    described: &Described,
+    ctx: &Context,
+) -> Result<Checked, Error> {
+    let mut checked = Checked {
+        place: described.place(),
+        provider: None,
+        obstacle: connection.invalid(),
+        version: described.generation.to_string(),
+        timeout: described.settings.timeout(),
+    };
+    if checked.obstacle.is_some() {
+        return Ok(checked);
+    }
+    let (admin, version) = match admin(described, ctx).await? {
+        Ok(found) => found,
+        Err(obstacle) => {
+            checked.obstacle = Some(obstacle);
+            return Ok(checked);
+        }
+    };
+    checked.version = format!("{}/{version}", described.generation);
+    match ctx.connections.build(described, admin) {
+        Ok(provider) => {
+            checked.obstacle = authenticate(&provider).await;
+            checked.provider = Some(provider);
+        }
+        Err(obstacle) => checked.obstacle = Some(obstacle),
+    }
+    Ok(checked)
+}
+
+/// The admin credential and the version of the Secret that holds it.
+async fn admin(
+    described: &Described,
+    ctx: &Context,
+) -> Result<Result<(AdminToken, String), Obstacle>, Error> {
+    let reference = match described.auth() {
+        Ok(reference) => reference,
+        Err(obstacle) => return Ok(Err(obstacle)),
+    };
+    let namespace = described.namespace.as_deref().unwrap_or(&ctx.namespace);
+    let (name, key) = (&reference.name, &reference.key);
+    let missing = |what: &str| {
+        let message = format!("spec.provider.errova.auth.bearer.secretRef: {what}");
+        Obstacle::new(Reason::ReferenceMissing, message)
+    };
+    let secret = match answer(namespaced::<Secret>(ctx, namespace).get_opt(name)).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Ok(Err(missing(&format!(
+                "Secret {namespace}/{name} does not exist; create it with the key {key}"
+            ))));
+        }
+        Err(ClusterError::Forbidden) => {
+            return Ok(Err(super::gather::not_granted(namespace)));
+        }
+        Err(source) => {
+            return Err(Error::ReadAuth {
+                connection: described.key().to_string(),
+                source,
+            });
+        }
+    };
+    let version = secret.resource_version().unwrap_or_default();
+    let Some(bytes) = secret.data.as_ref().and_then(|data| data.get(key)) else {
+        return Ok(Err(missing(&format!(
+            "Secret {namespace}/{name} has no key {key}; add it"
+        ))));
+    };
+    let loaded = AdminToken::load(&bytes.0).map_err(|error| {
+        let reason = if error.can_never_manage() {
+            Reason::CapabilityMissing
+        } else {
+            Reason::SpecInvalid
+        };
+        Obstacle::new(
+            reason,
+            format!("Secret {namespace}/{name}, key {key}: {error}"),
+        )
+    });
+    Ok(loaded.map(|token| (token, version)))
+}
+
+async fn authenticate(provider: &Errova) -> Option<Obstacle> {
+    let error = provider.authenticate().await.err()?;
+    Some(match error {
+        ProviderError::Unauthenticated => {
+            let message = "the provider does not accept the admin credential (401); put a valid machine token with the scope \
+                           org.admin into the Secret";
+            Obstacle::new(Reason::ProviderRejected, message)
+        }
+        error => unanswered(error),
+    })
+}
+
+/// Every token that refers to this connection looks again.
+fn wake_tokens(described: &Described, ctx: &Context) {
+    for token in ctx.stores.tokens.state() {
+        let reference = &token.spec.connection_ref;
+        let here = described.namespace.is_none() || described.namespace == token.namespace();
+        if reference.kind() == described.kind && reference.name == described.name && here {
+            let _ = ctx.nudges.tokens.send(ObjectRef::from_obj(&*token));
+        }
+    }
+    ctx.leftovers.notify_one();
+}
+
+async fn write_status<K: AnyConnection>(
+    connection: &K,
+    described: &Described,
+    checked: &Checked,
+    ctx: &Context,
+) -> Result<(), Error> {
+    let before = connection.shown().cloned().unwrap_or_default();
+    let status = build_status(connection, described, checked, &before, ctx);
+    if before == status && connection.shown().is_some() {
+        return Ok(());
+    }
+    let body = Patch::Merge(patch(&status, Some(&before)));
+    let name = connection.name_any();
+    let api = connection.api(ctx);
+    match answer(api.patch_status(&name, &PatchParams::default(), &body)).await {
+        Ok(_) | Err(ClusterError::NotFound) => Ok(()),
+        Err(source) => Err(Error::WriteStatus {
+            owner: described.key().to_string(),
+            source,
+        }),
+    }
+}
+
+fn build_status<K: AnyConnection>(
+    connection: &K,
+    described: &Described,
+    checked: &Checked,
+    before: &ConnectionStatus,
+    ctx: &Context,
+) -> ConnectionStatus {
+    let generation = connection.meta().generation;
+    let (ready, reason, message) = match &checked.obstacle {
+        None => (
+            true,
+            Reason::Authenticated,
+            "an authenticated call succeeded",
+        ),
+        Some(obstacle) => (false, obstacle.reason, obstacle.message.as_str()),
+    };
+    let stalled = matches!(
+        reason,
+        Reason::SpecInvalid
+            | Reason::CapabilityMissing
+            | Reason::ProviderRejected
+            | Reason::NamespaceNotGranted
+    );
+    let mut conditions = before.conditions.clone();
+    let all = [
+        (ConditionType::Ready, ready, true),
+        (ConditionType::Reconciling, !ready && !stalled, false),
+        (ConditionType::Stalled, !ready && stalled, false),
+    ];
+    for (about, holds, always) in all {
+        let status = if holds {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        };
+        let finding = Finding {
+            about,
+            status,
+            reason,
+            message: message.to_owned(),
+            generation,
+        };
+        if holds || always {
+            condition::set(&mut conditions, finding, ctx.clock.now());
+        } else {
+            condition::clear(&mut conditions, about);
+        }
+    }
+    let place = described.key().to_string();
+    let here = |ledger: &Ledger| in_namespace(ledger, described);
+    let count = |ledger: &Ledger, doomed: bool| {
+        let all = ledger
+            .recorded()
+            .filter(|origin| origin.place.connection == place)
+            .count();
+        let gone = ledger
+            .deleting
+            .iter()
+            .filter(|d| d.origin.place.connection == place)
+            .count();
+        if here(ledger) {
+            if doomed { gone } else { all - gone }
+        } else {
+            0
+        }
+    };
+    let sum = |doomed| {
+        let total: usize = ctx
+            .ledgers
+            .map(|ledger| count(ledger, doomed))
+            .into_iter()
+            .sum();
+        i64::try_from(total).ok()
+    };
+    ConnectionStatus {
+        conditions,
+        observed_generation: generation,
+        provider: Some("errova".to_owned()),
+        url: Some(described.settings.url().to_owned()),
+        credentials: sum(false),
+        pending_revocations: sum(true),
+        last_handled_reconcile_at: connection
+            .annotations()
+            .get(annotations::RECONCILE_REQUESTED_AT)
+            .cloned(),
+    }
+}
+
+fn in_namespace(ledger: &Ledger, described: &Described) -> bool {
+    described
+        .namespace
+        .as_ref()
+        .is_none_or(|namespace| *namespace == ledger.owner.namespace)
+}
+
+/// After a failed check.
+pub fn on_error<K: AnyConnection>(connection: Arc<K>, error: &Error, ctx: Arc<Context>) -> Action {
+    tracing::warn!(
+        error = error as &dyn std::error::Error,
+        "a connection could not be checked"
+    );
+    Action::requeue(error.retry(ctx.failures.count(&connection.uid().unwrap_or_default())))
+}

@@ -1,0 +1,107 @@
+//! The machine token's controller: what is particular to it is its gathering; the rest is `credential`.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _};
+use kube_runtime::controller::Action;
+use tokio::time::Instant;
+
+use super::{Context, Error, credential, gather, pass::Pass, status};
+use crate::{
+    api::machine_token::MachineToken,
+    plan::{Plan, schedule, world::Resource},
+    telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
+};
+
+/// One pass of one token.
+pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Action, Error> {
+    // A panic in one pass must not end the controller of all others.
+    let pass = AssertUnwindSafe(run(token.clone(), &ctx)).catch_unwind();
+    let outcome = pass.await.unwrap_or_else(|_| {
+        Err(Error::Panicked {
+            owner: gather::owner(&token).to_string(),
+        })
+    });
+    match &outcome {
+        Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
+        Err(error) => tracing::warn!(error = error as &dyn std::error::Error, "a pass failed"),
+    }
+    outcome
+}
+
+async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
+    let mut pass = gather::gather(&token, ctx).await?;
+    let begun = Instant::now();
+    let plan = credential::converge(&mut pass, ctx).await;
+    if let Ok(plan) = &plan {
+        status::judge(&mut pass, plan);
+    }
+    settle(&mut pass, ctx);
+    let outcome = plan
+        .as_ref()
+        .map_or(PassOutcome::Failed, |plan| (&plan.because).into());
+    ctx.metrics
+        .reconciled(Kind::MachineToken, outcome, begun.elapsed());
+    let plan = plan?;
+    status::report(&pass, &plan, ctx).await?;
+    Ok(next(&plan, ctx))
+}
+
+/// Keeps what the pass learned and tells what happened in it, also after an error.
+pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
+    let uid = &pass.owner().uid;
+    let gone = matches!(pass.world.resource, Resource::Gone);
+    if gone && pass.snapshot.is_none() {
+        ctx.memories.forget(uid);
+        ctx.metrics.forget(&resource_id(pass));
+    } else {
+        ctx.memories.keep(uid, pass.world.memory.clone());
+        if let Some(ledger) = &pass.world.ledger {
+            let next = schedule::next(&pass.world, ctx.clock.now()).map(|due| due.at);
+            let next_rotation = next.filter(|at| *at > Timestamp::MIN);
+            let conditions = pass.shown.clone();
+            let series = ResourceSeries {
+                next_rotation,
+                conditions,
+                ..ResourceSeries::of(ledger)
+            };
+            ctx.metrics.resource(resource_id(pass), series);
+        }
+    }
+    if gone && pass.snapshot.is_some() {
+        ctx.leftovers.notify_one();
+    }
+    for (happening, note) in pass.happened.drain(..) {
+        tracing::info!(owner = %pass.world.owner, happening = happening.reason(), "{note}");
+        if let Some(token) = &pass.token {
+            ctx.recorder.record(happening, token.object_ref(&()), note);
+        }
+    }
+}
+
+fn resource_id(pass: &Pass) -> ResourceId {
+    let owner = pass.owner();
+    ResourceId {
+        kind: Kind::MachineToken,
+        namespace: owner.namespace.clone(),
+        name: owner.name.clone(),
+    }
+}
+
+fn next(plan: &Plan, ctx: &Context) -> Action {
+    match plan.wake {
+        Some(wake) => {
+            let wait = Duration::try_from(wake.duration_since(ctx.clock.now())).unwrap_or_default();
+            Action::requeue(wait.max(Duration::from_millis(10)))
+        }
+        None => Action::await_change(),
+    }
+}
+
+/// After a failed pass.
+pub fn on_error(token: Arc<MachineToken>, error: &Error, ctx: Arc<Context>) -> Action {
+    let failures = ctx.failures.count(&token.uid().unwrap_or_default());
+    Action::requeue(error.retry(failures))
+}
