@@ -119,7 +119,9 @@ pub struct RunArguments {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Switch {
+    #[value(alias = "true")] // as Helm prints a boolean
     On,
+    #[value(alias = "false")]
     Off,
 }
 

@@ -69,6 +69,19 @@ fn flags_are_read() {
 }
 
 #[test]
+fn a_switch_takes_the_words_of_people_and_of_helm() {
+    for (word, on) in [
+        ("on", true),
+        ("off", false),
+        ("true", true),
+        ("false", false),
+    ] {
+        let settings = with(&["--per-resource-metrics", word]).unwrap();
+        assert_eq!(settings.per_resource_metrics, on, "{word}");
+    }
+}
+
+#[test]
 fn namespaces_to_serve_are_granted_ones_named_ones_or_all() {
     let watch = |flags: &[&str]| with(flags).map(|settings| settings.watch);
     assert_eq!(watch(&[]), Ok(Watch::Granted));
