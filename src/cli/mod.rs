@@ -81,7 +81,7 @@ impl Failure {
         let mut next = self.source();
         while let Some(source) = next {
             let told = source.to_string();
-            if !text.ends_with(&told) {
+            if !text.contains(&told) {
                 text.push_str(": ");
                 text.push_str(&told);
             }
