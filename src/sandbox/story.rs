@@ -1,0 +1,78 @@
+//! The story that the sandbox tells: each chapter does something, says what was seen of it, and fails if
+//! any of that is not so.
+//!
+//! What is told comes from the API server and from the provider, not from the operator's own logs; a value
+//! is never shown.
+
+use super::{SandboxError, narrator::Narrator, stage::Stage};
+use crate::sandbox::journal::Issue;
+
+mod deletion;
+mod issue;
+mod lost_answer;
+mod rotation;
+
+/// What it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Summary {
+    /// Replacements of a token in use.
+    pub(super) rotations: i64,
+    /// How often the consumer authenticated.
+    pub(super) ticks: u64,
+    /// How often it was refused.
+    pub(super) refused: u64,
+    /// Creates that were sent, and tokens that were deleted.
+    pub(super) created: usize,
+    /// Tokens that still work when all is over.
+    pub(super) left: usize,
+}
+
+/// Plays all chapters.
+pub(super) async fn tell(stage: &mut Stage) -> Result<Summary, SandboxError> {
+    let first = issue::tell(stage).await?;
+    let second = rotation::tell(stage, &first).await?;
+    let third = lost_answer::tell(stage, &second).await?;
+    deletion::tell(stage, &third).await
+}
+
+/// From the arming of an attempt to its delivery, as both witnesses saw it.
+fn tell_issue(narrator: &Narrator, issue: &Issue) {
+    let (attempt, id) = (issue.creation.attempt, &issue.creation.id);
+    if let Some(at) = issue.rehearsed {
+        narrator.step_at(
+            at,
+            "rehearsed",
+            "a dry run: Secret web/ci-deploy could be written, so a token may be created for it",
+        );
+    }
+    narrator.step_at(
+        issue.armed,
+        "armed",
+        format_args!("the ledger records attempt {attempt} before its create is sent"),
+    );
+    narrator.step_at(
+        issue.created,
+        "created",
+        format_args!("Errova made {id}; its answer shows the value, this once"),
+    );
+    narrator.step_at(
+        issue.filled,
+        "filled",
+        "the ledger stores the value before anybody uses it",
+    );
+    narrator.step_at(
+        issue.verified,
+        "verified",
+        "the stored value authenticates at Errova",
+    );
+    narrator.step_at(
+        issue.promoted,
+        "promoted",
+        format_args!("the ledger makes {id} the current token"),
+    );
+    narrator.step_at(
+        issue.delivered,
+        "delivered",
+        format_args!("Secret web/ci-deploy holds {id}"),
+    );
+}
