@@ -36,6 +36,15 @@ enum What {
     Deleted(String),
 }
 
+impl What {
+    fn creates(&self, attempt: u64) -> Option<&Creation> {
+        match self {
+            Self::Created(creation) if creation.attempt == attempt => Some(creation),
+            _ => None,
+        }
+    }
+}
+
 /// A create that the provider carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Creation {
@@ -135,11 +144,10 @@ impl Journal {
 
     /// The creates for an attempt, answered or not.
     pub(super) fn creations(&self, attempt: u64) -> Vec<&Creation> {
-        let creations = self.0.iter().filter_map(|entry| match &entry.what {
-            What::Created(creation) if creation.attempt == attempt => Some(creation),
-            _ => None,
-        });
-        creations.collect()
+        let entries = self.0.iter();
+        entries
+            .filter_map(|entry| entry.what.creates(attempt))
+            .collect()
     }
 
     /// The way of an attempt into the target; an error names the step that is missing, or that came
@@ -147,10 +155,7 @@ impl Journal {
     pub(super) fn issue(&self, attempt: u64) -> Result<Issue, SandboxError> {
         let missing = |step: &str| SandboxError::Untrue(format!("attempt {attempt}: {step}"));
         let (at, creation) = self
-            .find(0, |what| match what {
-                What::Created(creation) if creation.attempt == attempt => Some(creation.clone()),
-                _ => None,
-            })
+            .find(0, |what| what.creates(attempt).cloned())
             .ok_or_else(|| missing("the provider created nothing for it"))?;
         if self.creations(attempt).len() > 1 {
             return Err(missing("its create was sent twice"));
@@ -174,7 +179,7 @@ impl Journal {
         if delivered < promoted {
             return Err(missing("the target was written before the promotion"));
         }
-        let rehearsed = self.last_before(armed, |what| *what == What::Rehearsed);
+        let rehearsed = self.rehearsal(armed);
         let time = |index: usize| self.0[index].at;
         Ok(Issue {
             rehearsed: rehearsed.map(time),
@@ -186,6 +191,21 @@ impl Journal {
             promoted: time(promoted),
             delivered: time(delivered),
         })
+    }
+
+    /// When an attempt was armed whose create is the last thing that is known of it.
+    pub(super) fn armed(&self, attempt: u64) -> Option<Timestamp> {
+        let (created, ()) = self.find(0, |what| what.creates(attempt).map(drop))?;
+        let armed = self.last_before(created, |what| *what == What::LedgerWritten)?;
+        Some(self.0[armed].at)
+    }
+
+    /// The dry run that belongs to an attempt: after the create before it.
+    fn rehearsal(&self, armed: usize) -> Option<usize> {
+        let is_rehearsal_or_create =
+            |what: &What| matches!(what, What::Rehearsed | What::Created(_));
+        let last = self.last_before(armed, is_rehearsal_or_create)?;
+        (self.0[last].what == What::Rehearsed).then_some(last)
     }
 
     /// The end of a credential; with a successor, not before that was proven once more.
