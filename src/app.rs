@@ -12,12 +12,12 @@ use futures::{Stream, StreamExt as _, future::BoxFuture, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client, Resource, ResourceExt as _, core::PartialObjectMeta};
 use kube_runtime::{
-    Config, Controller, Predicate as _, WatchStreamExt as _, predicates,
+    Controller, Predicate as _, WatchStreamExt as _, predicates,
     reflector::{self, ObjectRef, Store, store::Writer},
     watcher::{self, Event},
 };
 use tokio::sync::{
-    Notify,
+    Notify, Semaphore,
     mpsc::{UnboundedReceiver, unbounded_channel},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -58,7 +58,7 @@ pub struct Parts {
     pub served: Option<Vec<String>>,
     /// Label selector of resources: one shard.
     pub selector: Option<String>,
-    /// Passes in parallel.
+    /// Effects in parallel.
     pub concurrency: u16,
     /// Hosts that connections may name.
     pub rules: HostRules,
@@ -128,6 +128,7 @@ pub async fn run(parts: Parts) -> Result<(), Error> {
         stores,
         nudges,
         memories: Memories::default(),
+        slots: Semaphore::new(usize::from(parts.concurrency.max(1))),
         failures: Failures::default(),
         leftovers: Notify::new(),
         recorder,
@@ -141,7 +142,7 @@ pub async fn run(parts: Parts) -> Result<(), Error> {
     let caches_ready = readiness.part("caches");
     watch_ledgers(&ctx, &tasks).await;
     ledgers_ready.set(true);
-    let controllers = controllers(&parts, &ctx, watches, triggers);
+    let controllers = controllers(&ctx, watches, triggers);
     let leftovers = tasks.spawn(leftovers::run(ctx.clone()));
     let controllers = tasks.spawn(controllers);
     wait_for_caches(&ctx).await;
@@ -269,20 +270,17 @@ where
 }
 
 /// The controllers of all kinds; ends when they have stopped.
-fn controllers(
-    parts: &Parts,
-    ctx: &Arc<Context>,
-    watches: Watches,
-    nudged: Nudged,
-) -> BoxFuture<'static, ()> {
-    let config = || Config::default().concurrency(parts.concurrency);
+///
+/// They run any number of passes: a pass costs little until it acts, and what it does then is bounded by
+/// [`Context::slots`] and by its connection's budget. A bound here would let many passes that wait for a
+/// slow provider stand in front of one that has to revoke.
+fn controllers(ctx: &Arc<Context>, watches: Watches, nudged: Nudged) -> BoxFuture<'static, ()> {
     let stop = |ctx: &Arc<Context>| ctx.stopping.clone().cancelled_owned();
     let stores = &ctx.stores;
     let tokens = Controller::for_stream(
         follow(watches.tokens, watches.tokens_config),
         stores.tokens.clone(),
     )
-    .with_config(config())
     .reconcile_on(received(nudged.tokens))
     .graceful_shutdown_on(stop(ctx))
     .run(
@@ -294,7 +292,6 @@ fn controllers(
         follow(watches.cluster_connections, watcher::Config::default()),
         stores.cluster_connections.clone(),
     )
-    .with_config(config())
     .reconcile_on(received(nudged.cluster_connections))
     .graceful_shutdown_on(stop(ctx))
     .run(
@@ -302,11 +299,10 @@ fn controllers(
         connection::on_error,
         ctx.clone(),
     );
-    let namespaced = Controller::for_stream(
+    let of_namespaces = Controller::for_stream(
         follow(watches.connections, watcher::Config::default()),
         stores.connections.clone(),
     )
-    .with_config(config())
     .reconcile_on(received(nudged.connections))
     .graceful_shutdown_on(stop(ctx))
     .run(
@@ -319,7 +315,7 @@ fn controllers(
     let stopped = ctx.stopping.clone();
     Box::pin(async move {
         let controllers = async {
-            futures::join!(drain(tokens), drain(cluster), drain(namespaced));
+            futures::join!(drain(tokens), drain(cluster), drain(of_namespaces));
         };
         let triggers = async {
             futures::join!(namespaces, secrets);
@@ -370,6 +366,7 @@ async fn follow_namespaces(
         .await;
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a predicate")]
 fn deleting<K: Resource>(object: &K) -> Option<u64> {
     Some(u64::from(object.meta().deletion_timestamp.is_some()))
 }

@@ -107,8 +107,12 @@ impl Condemned {
     }
 
     /// An id that was issued for an intent and could not be kept: nobody will ever hold its value.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is spent: it can be filled no more"
+    )]
     pub fn unkept(armed: Armed, id: CredentialId) -> Self {
-        let Armed { generation: _ } = armed; // spent: it can be filled no more
+        drop(armed);
         Self::new(id)
     }
 

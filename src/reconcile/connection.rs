@@ -174,7 +174,11 @@ async fn check<K: AnyConnection>(
     checked.version = format!("{}/{version}", described.generation);
     match ctx.connections.build(described, admin) {
         Ok(provider) => {
-            checked.obstacle = authenticate(&provider).await;
+            let before = ctx.connections.get(&described.key());
+            let worked = before.is_some_and(|before| before.obstacle.is_none());
+            let refused = authenticate(&provider).await;
+            // A pause says nothing about the credential.
+            checked.obstacle = refused.filter(|o| !(worked && o.reason == Reason::RateLimited));
             checked.provider = Some(provider);
         }
         Err(obstacle) => checked.obstacle = Some(obstacle),
@@ -377,6 +381,7 @@ fn in_namespace(ledger: &Ledger, described: &Described) -> bool {
 }
 
 /// After a failed check.
+#[expect(clippy::needless_pass_by_value, reason = "the controller's signature")]
 pub fn on_error<K: AnyConnection>(connection: Arc<K>, error: &Error, ctx: Arc<Context>) -> Action {
     tracing::warn!(
         error = error as &dyn std::error::Error,

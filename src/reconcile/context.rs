@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta};
 use kube_runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::sync::{Notify, Semaphore, mpsc::UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,8 +24,8 @@ use crate::{
     clock::Clock,
     instance::Instance,
     ledger::{record::Place, store::LedgerStore},
-    plan::{Times, world::Memory},
-    provider::ProviderError,
+    plan::{Obstacle, Times, world::Memory},
+    provider::{ProviderError, errova::Errova},
     target::store::TargetStore,
     telemetry::{events::Recorder, metrics::Metrics},
 };
@@ -63,6 +63,8 @@ pub struct Context {
     pub nudges: Nudges,
     /// What this process remembers about resources, by uid.
     pub memories: Memories,
+    /// How many effects may be under way at once.
+    pub slots: Semaphore,
     /// Failed passes in a row, by uid.
     pub failures: Failures,
     /// Wakes the work on ledgers without a resource.
@@ -98,6 +100,22 @@ pub struct Stores {
     pub connections: Store<Connection>,
     /// Labels and deletion of namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+impl Stores {
+    /// Whether a connection is there.
+    pub fn has_connection(&self, key: &ConnectionKey) -> bool {
+        match key.kind() {
+            ConnectionKind::ClusterConnection => self
+                .cluster_connections
+                .get(&ObjectRef::new(key.name()))
+                .is_some(),
+            ConnectionKind::Connection => {
+                let reference = ObjectRef::new(key.name()).within(key.namespace());
+                self.connections.get(&reference).is_some()
+            }
+        }
+    }
 }
 
 /// Makes passes run before their time.
@@ -179,6 +197,16 @@ impl Context {
             }
             ProviderError::Forbidden | ProviderError::Throttled | ProviderError::Rejected(_) => {}
         }
+    }
+
+    /// Who can act on what was issued at `place`, for a resource in `namespace`.
+    pub fn provider_at(&self, place: &Place, namespace: &str) -> Result<Errova, Obstacle> {
+        if let Some(key) = ConnectionKey::of(place, namespace)
+            && !self.stores.has_connection(&key)
+        {
+            self.connections.forget(&key);
+        }
+        self.connections.at(place, namespace)
     }
 
     /// The connection is checked now, not at its time.

@@ -25,13 +25,11 @@ const MAX_EFFECTS: usize = 40;
 pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
     for _ in 0..MAX_EFFECTS {
         let mut plan = plan(&pass.world, ctx.clock.now());
-        match plan.effect.take() {
-            Some(effect) => act(effect, pass, ctx).await?,
-            None => {
-                remember_gates(pass, &plan);
-                return Ok(plan);
-            }
-        }
+        let Some(effect) = plan.effect.take() else {
+            remember_gates(pass, &plan);
+            return Ok(plan);
+        };
+        act(effect, pass, ctx).await?;
     }
     Err(Error::Restless {
         owner: pass.owner().clone(),
@@ -42,6 +40,17 @@ pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
 async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     let name = effect.name();
     tracing::debug!(owner = %pass.owner(), effect = name, "acting");
+    // An issue waits for its connection's turn first, and must not hold a slot meanwhile.
+    let slot = match &effect {
+        Effect::Issue(_) => None,
+        _ => Some(ctx.slots.acquire().await),
+    };
+    let outcome = perform(effect, pass, ctx).await;
+    drop(slot);
+    outcome
+}
+
+async fn perform(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     match effect {
         Effect::Claim => deletion::claim(pass, ctx).await.map(drop),
         Effect::Bury => deletion::bury(pass, ctx).await,

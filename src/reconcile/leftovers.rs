@@ -20,7 +20,7 @@ pub async fn run(ctx: Arc<Context>) {
             let early = due.get(&owner.uid).is_some_and(|at| *at > ctx.clock.now());
             let there = deletion::is_there(&owner.uid, &owner.namespace, &owner.name, &ctx);
             if !(early || there || ctx.stopping.is_cancelled()) {
-                let next = work(&ledger, &ctx).await;
+                let next = Box::pin(work(&ledger, &ctx)).await;
                 due.insert(owner.uid.clone(), next);
             }
         }
