@@ -111,8 +111,7 @@ impl Condemned {
         clippy::needless_pass_by_value,
         reason = "it is spent: it can be filled no more"
     )]
-    pub fn unkept(armed: Armed, id: CredentialId) -> Self {
-        drop(armed);
+    pub fn unkept(_armed: Armed, id: CredentialId) -> Self {
         Self::new(id)
     }
 

@@ -152,7 +152,7 @@ pub(super) async fn revoke(
         }
     };
     if let Some(obstacle) = failure {
-        postpone(condemned, &place, obstacle, pass, ctx);
+        postpone(condemned, &place, &obstacle, pass, ctx);
         return Ok(());
     }
     pass.succeed(Task::Revoke);
@@ -168,7 +168,7 @@ pub(super) async fn revoke(
 fn postpone(
     condemned: &Condemned,
     place: &Place,
-    obstacle: Obstacle,
+    obstacle: &Obstacle,
     pass: &mut Pass,
     ctx: &Context,
 ) {

@@ -18,7 +18,7 @@ use crate::{
         condition::Reason,
         machine_token::{ConnectionKind, MachineToken},
         moment::Moment,
-        rotation::BeforeExpiry,
+        rotation::{self, BeforeExpiry},
     },
     ledger::record::Kind,
     plan::{
@@ -101,7 +101,7 @@ fn rhythm(token: &MachineToken, ctx: &Context) -> (Rhythm, Option<Obstacle>) {
         .spec
         .rotation
         .as_ref()
-        .map(|rotation| rotation.calendar());
+        .map(rotation::Rotation::calendar);
     match calendar {
         None | Some(Ok(None)) => (Rhythm::OnRequest, None),
         Some(Ok(Some(calendar))) => (Rhythm::Cron(Box::new(calendar.cron), calendar.zone), None),
