@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use crate::{plan::Times, settings::Settings, yaml::YamlError};
 
 pub mod crds;
+pub mod operator;
 pub mod run;
 mod selector;
 
