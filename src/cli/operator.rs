@@ -13,6 +13,7 @@ use crate::{
     api::condition::Reason,
     app::{self, Parts},
     clock::Clock,
+    cluster,
     plan::{Obstacle, Times},
     provider::endpoint::HostRules,
     reconcile::connections::Dial,
@@ -55,7 +56,8 @@ pub enum OperatorError {
 /// Runs an operator until SIGTERM or SIGINT, and answers probes from before it begins until after it ends.
 pub async fn operate(settings: Settings, times: Times) -> Result<(), OperatorError> {
     let stopping = stop_on_signal().map_err(OperatorError::Signals)?;
-    let client = client().await?;
+    let clock = Clock::system();
+    let client = client(&clock).await?;
     let listener = listen(settings.admin_address).await?;
     let metrics = Metrics::new(settings.per_resource_metrics);
     let readiness = Readiness::default();
@@ -70,7 +72,7 @@ pub async fn operate(settings: Settings, times: Times) -> Result<(), OperatorErr
         concurrency: settings.concurrency.get(),
         rules: HostRules::new(&settings.allow_hosts, &settings.allow_plain_http),
         dial: dial(settings.proxy),
-        clock: Clock::system(),
+        clock,
         times,
         metrics,
         readiness,
@@ -83,13 +85,11 @@ pub async fn operate(settings: Settings, times: Times) -> Result<(), OperatorErr
     outcome.map_err(OperatorError::App)
 }
 
-/// Without kube's own retries: they sleep for minutes, and repeat creates.
-async fn client() -> Result<Client, OperatorError> {
-    let mut config = Config::infer()
+async fn client(clock: &Clock) -> Result<Client, OperatorError> {
+    let config = Config::infer()
         .await
         .map_err(OperatorError::Configuration)?;
-    config.default_retry = false;
-    Client::try_from(config).map_err(OperatorError::Client)
+    cluster::client(config, clock.clone()).map_err(OperatorError::Client)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {

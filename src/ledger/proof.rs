@@ -107,10 +107,6 @@ impl Condemned {
     }
 
     /// An id that was issued for an intent and could not be kept: nobody will ever hold its value.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is spent: it can be filled no more"
-    )]
     pub fn unkept(_armed: Armed, id: CredentialId) -> Self {
         Self::new(id)
     }

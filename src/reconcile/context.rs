@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta};
 use kube_runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Notify, Semaphore, mpsc::UnboundedSender};
+use tokio::sync::{Notify, Semaphore, mpsc::UnboundedSender, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -59,6 +59,8 @@ pub struct Context {
     pub connections: Connections,
     /// The resources, from their watches.
     pub stores: Stores,
+    /// Whether everything that a token may refer to is in the stores.
+    pub synced: Synced,
     /// Makes passes run before their time.
     pub nudges: Nudges,
     /// What this process remembers about resources, by uid.
@@ -100,6 +102,28 @@ pub struct Stores {
     pub connections: Store<Connection>,
     /// Labels and deletion of namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+/// Whether the first lists of some watches are in their stores.
+#[derive(Clone, Debug)]
+pub struct Synced {
+    listed: watch::Receiver<usize>,
+    all: usize,
+}
+
+impl Synced {
+    /// Complete when `listed` counts `all`.
+    pub fn new(listed: watch::Receiver<usize>, all: usize) -> Self {
+        Self { listed, all }
+    }
+
+    /// Waits until they are; for ever, if the process ends before.
+    pub async fn wait(&self) {
+        let mut listed = self.listed.clone();
+        if listed.wait_for(|listed| *listed >= self.all).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Stores {

@@ -16,7 +16,10 @@
 //! Environment variables and `subPath` mounts never see a new value without a restart.
 
 use super::{Context, Error, deletion, deliver, issue, pass::Pass, retire};
-use crate::plan::{Because, Effect, Plan, plan, world::Fresh};
+use crate::{
+    plan::{Because, Effect, Plan, plan, world::Fresh},
+    telemetry::metrics::{EffectName, EffectOutcome, Kind},
+};
 
 /// More effects than this in one pass do not happen in any sound plan.
 const MAX_EFFECTS: usize = 40;
@@ -38,8 +41,9 @@ pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
 
 /// One effect. Its reply changes what `pass` shows; a lost compare-and-swap shows what is there instead.
 async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let name = effect.name();
-    tracing::debug!(owner = %pass.owner(), effect = name, "acting");
+    tracing::debug!(owner = %pass.owner(), effect = effect.name(), "acting");
+    let name = EffectName::from(&effect);
+    pass.superseded = false;
     // An issue waits for its connection's turn first, and must not hold a slot meanwhile.
     let slot = match &effect {
         Effect::Issue(_) => None,
@@ -47,6 +51,12 @@ async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error
     };
     let outcome = perform(effect, pass, ctx).await;
     drop(slot);
+    let ended = match &outcome {
+        Ok(()) if pass.superseded => EffectOutcome::Superseded,
+        Ok(()) => EffectOutcome::Done,
+        Err(_) => EffectOutcome::Failed,
+    };
+    ctx.metrics.effect(Kind::MachineToken, name, ended);
     outcome
 }
 

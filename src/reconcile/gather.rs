@@ -97,6 +97,7 @@ fn begin(
         seen_at: Instant::now(),
         presentation: None,
         request: None,
+        superseded: false,
         shown: Vec::new(),
         happened: Vec::new(),
     }

@@ -32,6 +32,7 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
 }
 
 async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
+    ctx.synced.wait().await;
     let mut pass = gather::gather(&token, ctx).await?;
     let begun = Instant::now();
     let plan = tokio::select! {
