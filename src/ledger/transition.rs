@@ -414,3 +414,6 @@ impl Backoff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
