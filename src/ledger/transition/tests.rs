@@ -308,6 +308,22 @@ fn every_expired_entry_is_condemned_at_once() {
 }
 
 #[test]
+fn a_credential_that_outlives_its_successor_is_used_again() {
+    let ledger = Ledger::test()
+        .issued(ago(DAY))
+        .issued(ago(HOUR))
+        .ending(NOON);
+    let restored = ledger.condemn_expired(NOON).unwrap();
+    assert_eq!(restored.deleting[0].origin.id, id_of(2));
+    let current = restored.current.unwrap();
+    assert_eq!(
+        (current.origin.id, current.previous_id),
+        (id_of(1), Some(id_of(2)))
+    );
+    assert_eq!((restored.retiring, restored.epoch), (None, Epoch(3)));
+}
+
+#[test]
 fn what_is_proven_gone_is_remembered_ten_times() {
     let mut ledger = Ledger::test().issued(ago(DAY * 20));
     for day in (1..=12).rev() {
@@ -493,6 +509,7 @@ proptest! {
             ];
             let in_hand = in_hand.into_iter().filter(|held| *held).count();
             prop_assert!(in_hand <= 1, "{step:?}: more than one attempt in hand");
+            prop_assert!(ledger.retiring.is_none() || ledger.current.is_some(), "{step:?}");
             prop_assert!(ledger.budget.fruitless <= ledger.budget.count, "{step:?}");
             prop_assert!(ledger.history.len() <= 10);
         }
