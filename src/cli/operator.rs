@@ -13,6 +13,7 @@ use crate::{
     api::condition::Reason,
     app::{self, Parts},
     clock::Clock,
+    cluster,
     plan::{Obstacle, Times},
     provider::endpoint::HostRules,
     reconcile::connections::Dial,
@@ -65,7 +66,8 @@ pub async fn operate_through(
     times: Times,
 ) -> Result<(), OperatorError> {
     let stopping = stop_on_signal().map_err(OperatorError::Signals)?;
-    let client = client().await?;
+    let clock = Clock::system();
+    let client = client(&clock).await?;
     let listener = listen(settings.admin_address).await?;
     let metrics = Metrics::new(settings.per_resource_metrics);
     let readiness = Readiness::default();
@@ -80,7 +82,7 @@ pub async fn operate_through(
         concurrency: settings.concurrency.get(),
         rules: HostRules::new(&settings.allow_hosts, &settings.allow_plain_http),
         dial,
-        clock: Clock::system(),
+        clock,
         times,
         metrics,
         readiness,
@@ -93,13 +95,11 @@ pub async fn operate_through(
     outcome.map_err(OperatorError::App)
 }
 
-/// Without kube's own retries: they sleep for minutes, and repeat creates.
-async fn client() -> Result<Client, OperatorError> {
-    let mut config = Config::infer()
+async fn client(clock: &Clock) -> Result<Client, OperatorError> {
+    let config = Config::infer()
         .await
         .map_err(OperatorError::Configuration)?;
-    config.default_retry = false;
-    Client::try_from(config).map_err(OperatorError::Client)
+    cluster::client(config, clock.clone()).map_err(OperatorError::Client)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, OperatorError> {

@@ -328,3 +328,6 @@ fn first(ledger: &Ledger, value: Option<(Generation, &SecretValue)>) -> Secret {
         .insert(annotations::LEDGER.to_owned(), ledger.encode());
     secret
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,9 @@ const BOLD: &str = "1";
 const DIM: &str = "2";
 const GREEN: &str = "32";
 
+/// `mt_` and five digits.
+const SHORT: usize = 8;
+
 /// Speaks to a person. Colours and lines that are written over appear on a terminal only.
 #[derive(Debug, Clone)]
 pub(super) struct Narrator {
@@ -97,6 +100,14 @@ impl Narrator {
         } else {
             text.to_owned()
         }
+    }
+}
+
+/// The beginning of an id or a label: enough to tell a few of them apart.
+pub(super) fn short(id: &str) -> String {
+    match id.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &id[..end]),
+        None => id.to_owned(),
     }
 }
 
