@@ -193,11 +193,18 @@ impl Journal {
         })
     }
 
-    /// When an attempt was armed whose create is the last thing that is known of it.
-    pub(super) fn armed(&self, attempt: u64) -> Option<Timestamp> {
-        let (created, ()) = self.find(0, |what| what.creates(attempt).map(drop))?;
-        let armed = self.last_before(created, |what| *what == What::LedgerWritten)?;
-        Some(self.0[armed].at)
+    /// When an attempt was armed, and when the provider carried out its create: for one whose answer is lost.
+    pub(super) fn armed(&self, attempt: u64) -> Result<(Timestamp, Timestamp), SandboxError> {
+        let created = self.find(0, |what| what.creates(attempt).map(drop));
+        let armed = created.and_then(|(created, ())| {
+            let armed = self.last_before(created, |what| *what == What::LedgerWritten)?;
+            Some((self.0[armed].at, self.0[created].at))
+        });
+        armed.ok_or_else(|| {
+            SandboxError::Untrue(format!(
+                "attempt {attempt}: it was not armed before its create"
+            ))
+        })
     }
 
     /// The dry run that belongs to an attempt: after the create before it.
@@ -244,10 +251,8 @@ impl Journal {
     }
 
     fn find<T>(&self, from: usize, pick: impl Fn(&What) -> Option<T>) -> Option<(usize, T)> {
-        let entries = self.0.iter().enumerate().skip(from);
-        entries
-            .filter_map(|(index, entry)| Some((index, pick(&entry.what)?)))
-            .next()
+        let mut entries = self.0.iter().enumerate().skip(from);
+        entries.find_map(|(index, entry)| Some((index, pick(&entry.what)?)))
     }
 
     fn next(&self, after: usize, is: impl Fn(&What) -> bool) -> Option<usize> {

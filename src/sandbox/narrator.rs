@@ -61,9 +61,10 @@ impl Narrator {
         print(format_args!("  {seconds:>6.2} s  {word}  {text}\n"));
     }
 
-    /// A line as it is.
-    pub(super) fn say(&self, line: impl Display) {
-        print(format_args!("{line}\n"));
+    /// More about the step before.
+    pub(super) fn more(&self, text: impl Display) {
+        let text = self.in_style(DIM, &text.to_string());
+        print(format_args!("                       {text}\n"));
     }
 
     /// Shows on a terminal what is waited for, from the first second on.
@@ -101,6 +102,11 @@ impl Narrator {
             text.to_owned()
         }
     }
+}
+
+/// A line as it is.
+pub(super) fn say(line: impl Display) {
+    print(format_args!("{line}\n"));
 }
 
 /// The beginning of an id or a label: enough to tell a few of them apart.

@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 
-use super::{SandboxError, narrator::Narrator};
+use super::{SandboxError, narrator::say};
 use crate::{
     clock::Clock,
     secret_value::SecretValue,
     simulator::{
-        Addresses, AuditEntry, ORGANIZATION, Serving, Simulator, Truth, errova::ErrovaKnobs, serve,
+        Addresses, AuditEntry, CANARY, ORGANIZATION, Serving, Simulator, Truth,
+        errova::ErrovaKnobs, serve,
     },
     transport::{
         Transport as _,
@@ -47,7 +48,7 @@ impl Provider {
             revoke_lag_seconds: 0,
             ..ErrovaKnobs::default()
         });
-        let admin = SecretValue::new(format!("erv_admin_{entropy:016x}"));
+        let admin = SecretValue::new(format!("erv_admin_{CANARY}{entropy:016x}"));
         let admin_id = simulator.seed_admin(admin.duplicate());
         let serving = serve(&simulator, ports.0, ports.1)
             .await
@@ -147,12 +148,10 @@ impl Provider {
 
 /// `handover-sandbox simulator`: the providers alone, until ctrl-C.
 pub async fn simulate(ports: (u16, u16)) -> Result<(), SandboxError> {
-    let clock = Clock::system();
-    let narrator = Narrator::stdout(clock.clone());
-    let provider = Provider::start(clock, super::up::entropy(), ports).await?;
+    let provider = Provider::start(Clock::system(), super::up::entropy(), ports).await?;
     let control = provider.addresses().control;
     let (url, admin) = (provider.url(), provider.admin.expose());
-    narrator.say(format_args!(
+    say(format_args!(
         "Errova, simulated, on loopback until ctrl-C.\n\n\
          management API   {url}/organizations/{ORGANIZATION}\n\
          admin token      {admin}   (made up, and good for nothing else)\n\n\

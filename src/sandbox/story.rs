@@ -4,8 +4,12 @@
 //! What is told comes from the API server and from the provider, not from the operator's own logs; a value
 //! is never shown.
 
-use super::{SandboxError, narrator::Narrator, stage::Stage};
-use crate::sandbox::journal::Issue;
+use super::{
+    SandboxError,
+    journal::Issue,
+    narrator::{Narrator, short},
+    stage::Stage,
+};
 
 mod deletion;
 mod issue;
@@ -37,12 +41,12 @@ pub(super) async fn tell(stage: &mut Stage) -> Result<Summary, SandboxError> {
 
 /// From the arming of an attempt to its delivery, as both witnesses saw it.
 fn tell_issue(narrator: &Narrator, issue: &Issue) {
-    let (attempt, id) = (issue.creation.attempt, &issue.creation.id);
+    let (attempt, id) = (issue.creation.attempt, short(&issue.creation.id));
     if let Some(at) = issue.rehearsed {
         narrator.step_at(
             at,
             "rehearsed",
-            "a dry run: Secret web/ci-deploy could be written, so a token may be created for it",
+            "a dry run: Secret web/ci-deploy can be written, so a token would have a place",
         );
     }
     narrator.step_at(

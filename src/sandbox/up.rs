@@ -19,7 +19,7 @@ use super::{
     control_plane::{ADMIN, ControlPlane, Options as PlaneOptions},
     error::hold,
     installation,
-    narrator::Narrator,
+    narrator::{Narrator, say},
     operator::{self, Operator},
     progress::Progress,
     provider::Provider,
@@ -125,7 +125,7 @@ async fn tell(stage: &mut Stage) -> Result<(), SandboxError> {
 
 fn introduce(stage: &Stage) {
     let scale = stage.scale;
-    stage.narrator.say(format_args!(
+    say(format_args!(
         "\nHandover sandbox: a real Kubernetes API server, a simulated Errova, and the operator (process {})\n\
          with exactly the rights that its chart grants for namespace web. Durations are {scale} times shorter\n\
          than in a cluster: an overlap of 5m takes {:#}.",
@@ -143,7 +143,7 @@ fn sum_up(narrator: &Narrator, summary: Summary) {
         left,
     } = summary;
     narrator.chapter("The story came true", &[]);
-    narrator.say(format_args!(
+    say(format_args!(
         "  rotations                         {rotations}\n  \
            tokens created, one create each   {created}\n  \
            the consumer authenticated        {ticks} times\n  \
@@ -168,7 +168,7 @@ async fn stay(stage: &mut Stage) -> Result<(), SandboxError> {
         .await
         .map_err(SandboxError::plane("find kubectl"))?;
     stage.narrator.chapter("It stays up until ctrl-C", &[]);
-    stage.narrator.say(format_args!(
+    say(format_args!(
         "The token web/ci-deploy was applied again, and is rotated every {every:#} (1h of its spec).\n\n\
          alias k='{kubectl} --kubeconfig {kubeconfig}'\n\
          k get machinetokens -n web -w\n\

@@ -6,12 +6,13 @@ use super::Summary;
 use crate::sandbox::{
     SandboxError,
     error::hold,
+    narrator::short,
     stage::{Stage, TOKEN},
 };
 
 const WHY: &[&str] = &[
-    "Whoever deletes the resource wants the token dead, not forgotten. So the resource stays, held by a finalizer,",
-    "until the token is revoked and the Secret is gone.",
+    "Whoever deletes the resource wants the token dead, not forgotten. So the resource stays, held by a",
+    "finalizer, until the token is revoked and the Secret is gone.",
 ];
 
 /// What the whole story came to.
@@ -60,10 +61,14 @@ async fn follow_end(stage: &Stage, current: &str) -> Result<(), SandboxError> {
     narrator.step_at(
         end.marked,
         "condemned",
-        format_args!("the ledger gives {current} up for good"),
+        format_args!("the ledger gives {} up for good", short(current)),
     );
     let mut steps = [
-        (end.deleted, "revoked", format!("Errova deletes {current}")),
+        (
+            end.deleted,
+            "revoked",
+            format!("Errova deletes {}", short(current)),
+        ),
         (target, "removed", "Secret web/ci-deploy".to_owned()),
     ];
     steps.sort_by_key(|(at, ..)| *at);

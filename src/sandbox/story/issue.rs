@@ -10,10 +10,10 @@ use crate::sandbox::{
 };
 
 const WHY: &[&str] = &[
-    "Errova shows the value of a token once, in the answer to its create. Whoever loses that answer has lost",
-    "the value. So Handover writes down what it is about to do before it does it, and stores what it got before",
-    "anybody uses it: in the ledger, a Secret of its own namespace. A crash between any two steps loses nothing",
-    "and does nothing twice.",
+    "Errova shows the value of a token once, in the answer to its create. Whoever loses that answer",
+    "has lost the value. So Handover writes down what it is about to do before it does it, and stores",
+    "what it got before anybody uses it: in the ledger, a Secret of its own namespace. A crash between",
+    "any two steps does nothing twice, and loses no token that is in use.",
 ];
 
 /// The id of the token that was issued.
@@ -24,7 +24,7 @@ pub(super) async fn tell(stage: &mut Stage) -> Result<String, SandboxError> {
     hold(stage.provider.live().is_empty(), "a token exists already")?;
     narrator.step(
         "asked",
-        "the team applies machinetoken web/ci-deploy; Secret web/ci-deploy does not exist",
+        "the team applies machinetoken web/ci-deploy; there is no Secret of that name yet",
     );
     installation::apply_example(&stage.plane, "3-token").await?;
     installation::apply_example(&stage.plane, "4-consumer").await?;
@@ -47,8 +47,13 @@ pub(super) async fn tell(stage: &mut Stage) -> Result<String, SandboxError> {
     check_delivery(stage, &credential.id).await?;
     narrator.step(
         "checked",
-        format_args!("Errova knows it by the label {:?}", issue.creation.label),
+        "the value in the Secret authenticates, and no other token works",
     );
+    narrator.more(format_args!(
+        "its label at Errova: {}",
+        issue.creation.label
+    ));
+    narrator.more("(installation : resource : attempt : random digits, and a name for people)");
     start_consumer(stage, &credential.id).await?;
     Ok(credential.id)
 }
@@ -78,7 +83,7 @@ async fn start_consumer(stage: &mut Stage, id: &str) -> Result<(), SandboxError>
         .await?;
     stage.narrator.step(
         "used",
-        "a consumer loads the Secret every second, and authenticates 40 times a second from now on",
+        "a consumer loads the Secret every second, and authenticates 40 times a second",
     );
     stage.nobody_was_refused()
 }

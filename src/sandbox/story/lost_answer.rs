@@ -6,16 +6,18 @@ use crate::{
     sandbox::{
         SandboxError,
         error::hold,
+        journal::Creation,
+        narrator::short,
         stage::{Stage, is_true},
     },
     simulator::{Fault, FaultOrder, Operation},
 };
 
 const WHY: &[&str] = &[
-    "Errova has no list of tokens: if the connection breaks after a create was sent, nobody can tell whether a",
-    "token was made. Sending it again could make a second one. So one attempt is sent once; its fate is reported,",
-    "and a new attempt with a label of its own follows. At most maxUnresolved (default 1) such creates are left",
-    "open before Handover stops issuing and asks for help.",
+    "Errova has no list of tokens: if the connection breaks after a create was sent, nobody can tell",
+    "whether a token was made, and to send it again could make a second one. So every attempt is sent",
+    "once. Its unknown fate is reported, and a new attempt under another label follows; but with more",
+    "than maxUnresolved of them open (default 1), Handover stops issuing and waits for a person.",
 ];
 
 /// The attempt whose answer is lost: the third of this token.
@@ -29,7 +31,7 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
     stage.provider.simulator().order_fault(lose);
     narrator.step(
         "fault",
-        "the simulator will carry out the next create, and cut the connection instead of answering",
+        "the simulator will carry out the next create and cut the connection",
     );
     stage.request_rotation().await?;
     narrator.step("asked", "the team asks for another rotation");
@@ -40,6 +42,9 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
         stage.journal()?.creations(LOST).len() == 1,
         "the create whose answer was lost was sent again",
     )?;
+    narrator.more(format_args!(
+        "(attempt {LOST} was sent once, and never again)"
+    ));
     follow_revocation(stage, &narrator, old, &new).await?;
     settle(stage, &orphan).await?;
     stage.nobody_was_refused()?;
@@ -48,7 +53,6 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
 
 /// Until it is reported. The id of the token that nobody knows.
 async fn follow_loss(stage: &mut Stage, old: &str) -> Result<String, SandboxError> {
-    let narrator = stage.narrator.clone();
     let label = stage
         .until("the lost answer is reported", async |stage: &Stage| {
             let status = stage.status().await?;
@@ -80,18 +84,38 @@ async fn follow_loss(stage: &mut Stage, old: &str) -> Result<String, SandboxErro
     };
     hold(works(&creation.id), "the provider made no token")?;
     hold(works(old), format!("{old} does not work any more"))?;
-    narrator.step(
-        "lost",
-        format_args!("Errova made {}, and nobody was told its value", creation.id),
+    tell_loss(stage, &creation, (&label, old)).await
+}
+
+async fn tell_loss(
+    stage: &Stage,
+    creation: &Creation,
+    (label, old): (&str, &str),
+) -> Result<String, SandboxError> {
+    let narrator = &stage.narrator;
+    let (armed, lost) = stage.journaled(|journal| journal.armed(LOST)).await?;
+    narrator.step_at(
+        armed,
+        "armed",
+        format_args!("the ledger records attempt {LOST} before its create is sent"),
     );
-    narrator.step(
-        "reported",
+    narrator.step_at(
+        lost,
+        "lost",
         format_args!(
-            "condition AmbiguousCreate; status.suspectedOrphans: attempt {LOST}, label {label:?}"
+            "Errova made {}, and nobody was told its value",
+            short(&creation.id)
         ),
     );
-    narrator.step("unharmed", format_args!("{old} stays delivered and valid"));
-    Ok(creation.id)
+    narrator.step("reported", "by the condition AmbiguousCreate");
+    narrator.more(format_args!(
+        "status.suspectedOrphans: attempt {LOST}, label {label}"
+    ));
+    narrator.step(
+        "unharmed",
+        format_args!("{} stays delivered and works", short(old)),
+    );
+    Ok(creation.id.clone())
 }
 
 /// A person looks for the label at the provider, deletes the token, and says so.
@@ -100,8 +124,12 @@ async fn settle(stage: &mut Stage, orphan: &str) -> Result<(), SandboxError> {
     stage.provider.delete(orphan).await?;
     narrator.step(
         "cleaned",
-        format_args!("a person finds that label at Errova and deletes {orphan} (the sandbox plays the person)"),
+        format_args!(
+            "a person finds that label at Errova and deletes {}",
+            short(orphan)
+        ),
     );
+    narrator.more("(the sandbox plays the person)");
     stage
         .annotate(annotations::RESOLVED_ATTEMPTS, &LOST.to_string())
         .await?;
@@ -114,7 +142,7 @@ async fn settle(stage: &mut Stage, orphan: &str) -> Result<(), SandboxError> {
         .await?;
     narrator.step(
         "settled",
-        format_args!("annotated handover.dev/resolved-attempts: \"{LOST}\"; the condition is gone"),
+        format_args!("by the annotation handover.dev/resolved-attempts: \"{LOST}\""),
     );
     Ok(())
 }

@@ -10,14 +10,14 @@ use crate::sandbox::{
     SandboxError,
     error::hold,
     journal::Issue,
-    narrator::Narrator,
+    narrator::{Narrator, short},
     stage::{Stage, TOKEN},
 };
 
 const WHY: &[&str] = &[
-    "Nobody can exchange a value in all places at once. So the new token is made, proven and delivered while the",
-    "old one still works. The old one is revoked only when the overlap is over, no Pod can still hold it, and the",
-    "new one was proven once more: a revocation cannot be taken back, so it comes last.",
+    "Nobody can exchange a value in all places at once. So the new token is made, proven and delivered",
+    "while the old one still works. The old one is revoked only when the overlap is over, no Pod can",
+    "still hold it, and the new one was proven once more: what cannot be taken back comes last.",
 ];
 
 /// A Pod that reads the token once, when it starts.
@@ -31,9 +31,11 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
     narrator.step(
         "started",
         format_args!(
-            "Pod {POD} starts with {old} in an environment variable (the sandbox plays its kubelet)"
+            "Pod {POD} starts, with {} in its environment, which never changes",
+            short(old)
         ),
     );
+    narrator.more("(there is no kubelet here: the sandbox writes the status of that Pod)");
     stage.request_rotation().await?;
     narrator.step(
         "asked",
@@ -87,7 +89,7 @@ async fn follow_overlap(
     narrator.step(
         "overlap",
         format_args!(
-            "both tokens work, for {:#} at least (5m of the spec)",
+            "both tokens work, for {:#} at least (overlap: 5m)",
             stage.scaled(5)
         ),
     );
@@ -97,7 +99,7 @@ async fn follow_overlap(
         })
         .await?;
     both_work(stage, old, new)?;
-    narrator.step("switched", format_args!("the consumer uses {new}"));
+    narrator.step("switched", format_args!("the consumer uses {}", short(new)));
     Ok(())
 }
 
@@ -117,8 +119,9 @@ async fn follow_pod(
         .await?;
     narrator.step(
         "waiting",
-        format_args!("the overlap is over, {old} still works; status says it waits for: {waiting}"),
+        format_args!("the overlap is over, and {} still works", short(old)),
     );
+    narrator.more(format_args!("status.retiring: {waiting}"));
     let ended = narrator.now();
     let works = stage
         .provider
@@ -128,7 +131,10 @@ async fn follow_pod(
     report(stage, json!({"phase": "Succeeded"})).await?;
     narrator.step(
         "ended",
-        format_args!("Pod {POD} has ended, and with it the last reader of {old}"),
+        format_args!(
+            "Pod {POD} has done its work: nobody holds {} any more",
+            short(old)
+        ),
     );
     Ok(ended)
 }
@@ -153,15 +159,22 @@ pub(super) async fn follow_revocation(
         narrator.step_at(
             at,
             "proven",
-            format_args!("{new} authenticates once more, before anything is destroyed"),
+            format_args!(
+                "{} authenticates once more, before anything is destroyed",
+                short(new)
+            ),
         );
     }
     narrator.step_at(
         end.marked,
         "condemned",
-        format_args!("the ledger gives {old} up for good"),
+        format_args!("the ledger gives {} up for good", short(old)),
     );
-    narrator.step_at(end.deleted, "revoked", format_args!("Errova deletes {old}"));
+    narrator.step_at(
+        end.deleted,
+        "revoked",
+        format_args!("Errova deletes {}", short(old)),
+    );
     let works = |id| {
         stage
             .provider
