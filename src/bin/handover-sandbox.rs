@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand, value_parser};
+use clap::{Parser, Subcommand, builder::TypedValueParser, value_parser};
 use handover::{
     cli::run,
     sandbox::{
@@ -38,8 +38,9 @@ enum Command {
     ///
     /// Providers must be on loopback.
     Operator {
-        #[command(flatten)]
-        scale: Scale,
+        /// How many times shorter every duration of protocol and specs is.
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = time_scale())]
+        time_scale: u32,
         #[command(flatten)]
         run: Box<run::RunArguments>,
     },
@@ -58,30 +59,33 @@ struct Up {
     /// Leave the folder with logs, data and kubeconfigs behind.
     #[arg(long)]
     keep: bool,
-    #[command(flatten)]
-    scale: Scale,
+    /// How many times shorter every duration of protocol and specs is.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = time_scale())]
+    time_scale: u32,
 }
 
-#[derive(Debug, Clone, Copy, clap::Args)]
-struct Scale {
-    /// How much shorter every duration of protocol and specs is.
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = value_parser!(u32).range(1..=60))]
-    time_scale: u32,
+/// At 60 times, the shortest overlap is five seconds: what a volume needs to follow its Secret.
+fn time_scale() -> impl TypedValueParser<Value = u32> {
+    value_parser!(u32).range(1..=60)
 }
 
 fn main() -> ExitCode {
     let Arguments { command, up } = Arguments::parse();
     match command.unwrap_or(Command::Up(up)) {
-        Command::Up(Up { once, keep, scale }) => complete(up::up(up::Options {
+        Command::Up(Up {
             once,
             keep,
-            time_scale: scale.time_scale,
+            time_scale,
+        }) => complete(up::up(up::Options {
+            once,
+            keep,
+            time_scale,
         })),
         Command::Simulator { port, control_port } => {
             complete(provider::simulate((port, control_port)))
         }
-        Command::Operator { scale, run } => {
-            match run::run(*run, scale.time_scale, operate_on_loopback) {
+        Command::Operator { time_scale, run } => {
+            match run::run(*run, time_scale, operate_on_loopback) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => {
                     eprintln!("handover-sandbox: {}", failure.chain());

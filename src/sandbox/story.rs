@@ -4,12 +4,16 @@
 //! What is told comes from the API server and from the provider, not from the operator's own logs; a value
 //! is never shown.
 
+use std::fs;
+
 use super::{
     SandboxError,
+    error::hold,
     journal::Issue,
     narrator::{Narrator, short},
     stage::Stage,
 };
+use crate::simulator::CANARY;
 
 mod deletion;
 mod issue;
@@ -36,7 +40,19 @@ pub(super) async fn tell(stage: &mut Stage) -> Result<Summary, SandboxError> {
     let first = issue::tell(stage).await?;
     let second = rotation::tell(stage, &first).await?;
     let third = lost_answer::tell(stage, &second).await?;
-    deletion::tell(stage, &third).await
+    let summary = deletion::tell(stage, &third).await?;
+    nothing_leaked(stage)?;
+    Ok(summary)
+}
+
+/// The simulator puts a mark into every value that it makes, the admin's too.
+fn nothing_leaked(stage: &Stage) -> Result<(), SandboxError> {
+    let path = stage.operator.log();
+    let log = fs::read_to_string(path).map_err(|source| SandboxError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    hold(!log.contains(CANARY), "a value is in the operator's log")
 }
 
 /// From the arming of an attempt to its delivery, as both witnesses saw it.

@@ -17,3 +17,4 @@ mod control_plane; // the sandbox's own control plane: identities, outages, the 
 mod definitions; // the custom resources on a real API server
 mod facts; // the contract on a real server, and what only a real one can show
 mod plane; // the shared control plane, and a namespace per test
+mod story; // the sandbox, as a newcomer runs it
