@@ -87,7 +87,7 @@ pub enum SandboxError {
     #[error("interrupted")]
     Interrupted,
     /// Any of these, after there was something to look at.
-    #[error("logs, data and kubeconfigs are kept in {folder}")]
+    #[error("stopped before the end; logs, data and kubeconfigs are kept in {folder}")]
     Kept {
         /// The folder of the control plane.
         folder: PathBuf,

@@ -5,8 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use zeroize::Zeroizing;
 
-use super::{SandboxError, narrator::say};
+use super::{
+    SandboxError,
+    error::hold,
+    narrator::say,
+    up::{entropy, interrupted},
+};
 use crate::{
     clock::Clock,
     secret_value::SecretValue,
@@ -15,7 +21,7 @@ use crate::{
         errova::ErrovaKnobs, serve,
     },
     transport::{
-        Transport as _,
+        Transport as _, TransportError,
         address::AddressPolicy,
         network::{Network, NetworkOptions},
     },
@@ -93,9 +99,10 @@ impl Provider {
         self.simulator.audit()
     }
 
-    /// The truth about one credential.
-    pub(super) fn truth(&self, id: &str) -> Option<Truth> {
-        self.simulator.truth().into_iter().find(|one| one.id == id)
+    /// Whether the credential of this id is accepted now.
+    pub(super) fn works(&self, id: &str) -> bool {
+        let mut all = self.simulator.truth().into_iter();
+        all.any(|one| one.id == id && one.authenticates)
     }
 
     /// The credentials that work, the admin's apart.
@@ -119,7 +126,7 @@ impl Provider {
         let status = self.call(Method::DELETE, &path, &self.admin).await;
         let action = "delete a token";
         let status = status.map_err(|source| SandboxError::Simulator { action, source })?;
-        super::error::hold(
+        hold(
             status.is_success(),
             format!("the provider answers {status} when {id} is deleted by hand"),
         )
@@ -130,15 +137,15 @@ impl Provider {
         method: Method,
         path: &str,
         token: &SecretValue,
-    ) -> Result<StatusCode, crate::transport::TransportError> {
+    ) -> Result<StatusCode, TransportError> {
         let uri = format!("{}/organizations/{ORGANIZATION}/{path}", self.url());
-        let bearer = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
         let request = Request::builder()
             .method(method)
             .uri(uri)
             .header(header::AUTHORIZATION, bearer.as_str())
             .body(Bytes::new())
-            .map_err(|_| crate::transport::TransportError::NotSent)?;
+            .map_err(|_| TransportError::NotSent)?;
         self.network
             .send(request)
             .await
@@ -148,7 +155,7 @@ impl Provider {
 
 /// `handover-sandbox simulator`: the providers alone, until ctrl-C.
 pub async fn simulate(ports: (u16, u16)) -> Result<(), SandboxError> {
-    let provider = Provider::start(Clock::system(), super::up::entropy(), ports).await?;
+    let provider = Provider::start(Clock::system(), entropy(), ports).await?;
     let control = provider.addresses().control;
     let (url, admin) = (provider.url(), provider.admin.expose());
     say(format_args!(
@@ -164,7 +171,7 @@ pub async fn simulate(ports: (u16, u16)) -> Result<(), SandboxError> {
          faults, all off  curl -X DELETE http://{control}/_sim/faults\n\
          time             curl -H 'content-type: application/json' http://{control}/_sim/clock -d '{{\"advance\": \"10m\"}}'"
     ));
-    super::up::interrupted().await?;
+    interrupted().await?;
     provider.serving.stop().await;
     Ok(())
 }

@@ -8,14 +8,14 @@
 //! Everything listens on 127.0.0.1 and ends with this process; the folder goes too, unless it is asked
 //! for or something failed.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     SandboxError,
-    assets::Assets,
+    assets::{Assets, Tool},
     control_plane::{ADMIN, ControlPlane, Options as PlaneOptions},
     error::hold,
     installation,
@@ -42,19 +42,22 @@ pub struct Options {
 
 /// Tells the story, and stays up unless told otherwise. Ctrl-C before the end of the story is an error.
 pub async fn up(options: Options) -> Result<(), SandboxError> {
+    // One for all of it: a ctrl-C between two parts is not lost.
+    let mut stop_asked = pin!(interrupted());
     let mut stage = tokio::select! {
         stage = set_up(options) => stage?,
-        stopped = interrupted() => return stopped.and(Err(SandboxError::Interrupted)),
+        asked = &mut stop_asked => return asked.and(Err(SandboxError::Interrupted)),
     };
     let told = tokio::select! {
         told = tell(&mut stage) => told,
-        stopped = interrupted() => stopped.and(Err(SandboxError::Interrupted)),
+        asked = &mut stop_asked => asked.and(Err(SandboxError::Interrupted)),
     };
     if let Err(error) = told {
         return Err(keep(stage, error));
     }
     if !options.once {
-        stay(&mut stage).await?;
+        show_around(&stage).await?;
+        stop_asked.await?;
     }
     stop(stage).await
 }
@@ -153,7 +156,7 @@ fn sum_up(narrator: &Narrator, summary: Summary) {
 }
 
 /// The token once more, for whoever wants to look around.
-async fn stay(stage: &mut Stage) -> Result<(), SandboxError> {
+async fn show_around(stage: &Stage) -> Result<(), SandboxError> {
     installation::apply_example(&stage.plane, "3-token").await?;
     let kubeconfig = stage
         .plane
@@ -164,7 +167,7 @@ async fn stay(stage: &mut Stage) -> Result<(), SandboxError> {
     let (control, log) = (addresses.control, stage.operator.log().display());
     let kubectl = stage
         .plane
-        .tool(super::assets::Tool::Kubectl)
+        .tool(Tool::Kubectl)
         .await
         .map_err(SandboxError::plane("find kubectl"))?;
     stage.narrator.chapter("It stays up until ctrl-C", &[]);
@@ -185,7 +188,7 @@ async fn stay(stage: &mut Stage) -> Result<(), SandboxError> {
         kubectl = kubectl.display(),
         admin = stage.operator.admin_address(),
     ));
-    interrupted().await
+    Ok(())
 }
 
 /// In order: nothing of the operator's last requests is lost.

@@ -36,6 +36,7 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
     stage.request_rotation().await?;
     narrator.step("asked", "the team asks for another rotation");
     let orphan = follow_loss(stage, old).await?;
+    tell_loss(stage, &orphan, old).await?;
     let issue = follow_issue(stage, old, LOST + 1).await?;
     let new = issue.creation.id.clone();
     hold(
@@ -46,13 +47,13 @@ pub(super) async fn tell(stage: &mut Stage, old: &str) -> Result<String, Sandbox
         "(attempt {LOST} was sent once, and never again)"
     ));
     follow_revocation(stage, &narrator, old, &new).await?;
-    settle(stage, &orphan).await?;
+    settle(stage, &orphan.id).await?;
     stage.nobody_was_refused()?;
     Ok(new)
 }
 
-/// Until it is reported. The id of the token that nobody knows.
-async fn follow_loss(stage: &mut Stage, old: &str) -> Result<String, SandboxError> {
+/// Until it is reported. The token that nobody has.
+async fn follow_loss(stage: &mut Stage, old: &str) -> Result<Creation, SandboxError> {
     let label = stage
         .until("the lost answer is reported", async |stage: &Stage| {
             let status = stage.status().await?;
@@ -76,22 +77,13 @@ async fn follow_loss(stage: &mut Stage, old: &str) -> Result<String, SandboxErro
         creation.label.starts_with(&label),
         "the status shows another label than the provider",
     )?;
-    let works = |id: &str| {
-        stage
-            .provider
-            .truth(id)
-            .is_some_and(|one| one.authenticates)
-    };
-    hold(works(&creation.id), "the provider made no token")?;
-    hold(works(old), format!("{old} does not work any more"))?;
-    tell_loss(stage, &creation, (&label, old)).await
+    let provider = &stage.provider;
+    hold(provider.works(&creation.id), "the provider made no token")?;
+    hold(provider.works(old), format!("{old} does not work any more"))?;
+    Ok(creation)
 }
 
-async fn tell_loss(
-    stage: &Stage,
-    creation: &Creation,
-    (label, old): (&str, &str),
-) -> Result<String, SandboxError> {
+async fn tell_loss(stage: &Stage, orphan: &Creation, old: &str) -> Result<(), SandboxError> {
     let narrator = &stage.narrator;
     let (armed, lost) = stage.journaled(|journal| journal.armed(LOST)).await?;
     narrator.step_at(
@@ -104,18 +96,19 @@ async fn tell_loss(
         "lost",
         format_args!(
             "Errova made {}, and nobody was told its value",
-            short(&creation.id)
+            short(&orphan.id)
         ),
     );
     narrator.step("reported", "by the condition AmbiguousCreate");
     narrator.more(format_args!(
-        "status.suspectedOrphans: attempt {LOST}, label {label}"
+        "status.suspectedOrphans names attempt {LOST} and the beginning of its label,"
     ));
+    narrator.more(&orphan.label);
     narrator.step(
         "unharmed",
         format_args!("{} stays delivered and works", short(old)),
     );
-    Ok(creation.id.clone())
+    Ok(())
 }
 
 /// A person looks for the label at the provider, deletes the token, and says so.

@@ -123,11 +123,10 @@ async fn follow_pod(
     );
     narrator.more(format_args!("status.retiring: {waiting}"));
     let ended = narrator.now();
-    let works = stage
-        .provider
-        .truth(old)
-        .is_some_and(|one| one.authenticates);
-    hold(works, format!("{old} was revoked while Pod {POD} ran"))?;
+    hold(
+        stage.provider.works(old),
+        format!("{old} was revoked while Pod {POD} ran"),
+    )?;
     report(stage, json!({"phase": "Succeeded"})).await?;
     narrator.step(
         "ended",
@@ -175,24 +174,21 @@ pub(super) async fn follow_revocation(
         "revoked",
         format_args!("Errova deletes {}", short(old)),
     );
-    let works = |id| {
-        stage
-            .provider
-            .truth(id)
-            .is_some_and(|one| one.authenticates)
-    };
-    hold(!works(old), format!("{old} works though it was revoked"))?;
-    hold(works(new), format!("{new} does not work"))?;
+    let provider = &stage.provider;
+    hold(
+        !provider.works(old),
+        format!("{old} works though it was revoked"),
+    )?;
+    hold(provider.works(new), format!("{new} does not work"))?;
     Ok(end.deleted)
 }
 
 fn both_work(stage: &Stage, old: &str, new: &str) -> Result<(), SandboxError> {
     for id in [old, new] {
-        let works = stage
-            .provider
-            .truth(id)
-            .is_some_and(|one| one.authenticates);
-        hold(works, format!("{id} does not work during the overlap"))?;
+        hold(
+            stage.provider.works(id),
+            format!("{id} does not work during the overlap"),
+        )?;
     }
     Ok(())
 }
