@@ -54,12 +54,13 @@ pub async fn operate_on_loopback(
         if is_loopback(Endpoint::host(endpoint)) {
             return dial(endpoint, timeout);
         }
-        let message = "the sandbox speaks to providers on loopback only; give url such a host";
+        let message = "the sandbox speaks to providers on loopback only; write an address such as 127.0.0.1 into url";
         Err(Obstacle::new(Reason::ConnectionNotReady, message))
     });
     operate_through(guarded, settings, times).await
 }
 
+/// An address, not a name: what a name resolves to is known too late.
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse();
     address.is_ok_and(|address: IpAddr| address.is_loopback())
@@ -149,4 +150,24 @@ impl Operator {
 /// Free a moment ago.
 fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_loopback() {
+        for host in ["127.0.0.1", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "api.errova.com",
+            "10.0.0.1",
+            "localhost",
+            "127.0.0.1.example",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }
