@@ -13,6 +13,7 @@ pub mod provider;
 pub mod reconcile;
 pub mod sandbox;
 pub mod secret_value;
+pub mod settings;
 pub mod simulator;
 pub mod target;
 pub mod telemetry;

@@ -7,7 +7,7 @@ use kube::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Context, Error, gather, pass::Pass};
+use super::{Context, Error, pass::Pass};
 use crate::{
     api::{annotations, condition::Reason, machine_token::MachineToken},
     cluster::{ClusterError, answer},
@@ -146,11 +146,4 @@ pub(super) async fn close(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     pass.see_ledger(None, Instant::now(), ctx);
     ctx.memories.forget(&owner.uid);
     Ok(())
-}
-
-/// Whether a resource of that uid still asks for something.
-pub fn is_there(uid: &str, namespace: &str, name: &str, ctx: &Context) -> bool {
-    let reference = kube_runtime::reflector::ObjectRef::new(name).within(namespace);
-    let token = ctx.stores.tokens.get(&reference);
-    token.is_some_and(|token| gather::owner(&token).uid == uid)
 }

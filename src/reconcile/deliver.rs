@@ -114,6 +114,17 @@ pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
         Err(ClusterError::Conflict | ClusterError::AlreadyExists | ClusterError::NotFound) => {
             pass.read_target(ctx).await
         }
+        Err(ClusterError::Unknown) => {
+            // Written or not: both sides are looked at live, and the plan is made again.
+            pass.read_target(ctx).await?;
+            pass.read_ledger(ctx).await?;
+            if !pass.world.is_delivered() {
+                let message = "the API server did not answer";
+                let obstacle = Obstacle::new(Reason::Delivering, message);
+                pass.fail(Task::Deliver, obstacle, ctx.clock.now());
+            }
+            Ok(())
+        }
         Err(error) => {
             let rehearsal = Rehearsal {
                 error,

@@ -32,13 +32,22 @@ use crate::{
 
 /// The only function that creates a credential.
 pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let provider = match ctx.connections.at(&order.place, &pass.owner().namespace) {
+    let provider = match ctx.provider_at(&order.place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
             pass.world.obstacle = Some(obstacle);
             return Ok(());
         }
     };
+    let turn = ctx
+        .connections
+        .turn(&order.place, &pass.owner().namespace)
+        .await;
+    if ctx.stopping.is_cancelled() {
+        pass.world.memory.stopping = true;
+        return Ok(());
+    }
+    let slot = ctx.slots.acquire().await;
     let cause = order.cause;
     let Some((armed, create, first)) = arm(order, pass, ctx).await? else {
         return Ok(());
@@ -54,6 +63,7 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
     let outcome = provider.in_lane(lane).issue(create, &request).await;
     ctx.metrics
         .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
+    drop((turn, slot)); // what follows has priority over everybody's turn
     match outcome {
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
@@ -356,7 +366,7 @@ pub(super) async fn verify(
     let Some(place) = pass.place_of(generation) else {
         return Ok(());
     };
-    let provider = match ctx.connections.at(&place, &pass.owner().namespace) {
+    let provider = match ctx.provider_at(&place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
             pass.fail(Task::Verify, obstacle, ctx.clock.now());

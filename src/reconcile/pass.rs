@@ -44,6 +44,8 @@ pub struct Pass {
     pub presentation: Option<Presentation>,
     /// What a create asks for.
     pub request: Option<Request>,
+    /// The last effect found that somebody else was faster.
+    pub superseded: bool,
     /// The conditions that the report will show.
     pub shown: Vec<ShownCondition>,
     /// What to tell about this pass.
@@ -141,6 +143,7 @@ impl Pass {
                 Ok(true)
             }
             Swap::Lost(live) => {
+                self.superseded = true;
                 self.see_ledger(live, asked, ctx);
                 Ok(false)
             }

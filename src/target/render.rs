@@ -137,7 +137,7 @@ impl Presentation {
     }
 }
 
-/// What the user wrote, without what would make a GitOps tool or Kubernetes act on the target.
+/// What the user wrote, without what would make a delivery tool or Kubernetes act on the target.
 fn user_text(map: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
     let allowed = map.iter().filter(|(key, _)| !annotations::is_reserved(key));
     allowed.map(|(key, value)| (key.clone(), value.clone()))
