@@ -224,6 +224,12 @@ impl Snapshot {
         self.values.get(&generation)
     }
 
+    /// Whether one of the stored values is this one.
+    pub fn shows(&self, value: &SecretValue) -> bool {
+        let mut stored = self.values.values();
+        stored.any(|stored| stored.get().expose() == value.expose())
+    }
+
     /// The same without the values, to be kept.
     #[must_use]
     pub fn without_values(&self) -> Self {

@@ -65,9 +65,30 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
         .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
     drop((turn, slot)); // what follows has priority over everybody's turn
     match outcome {
+        Outcome::Issued(issued) if is_of_another(&issued, pass) => {
+            give_up(&armed, confused(issued), pass, ctx).await
+        }
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
         Outcome::Unknown(unknown) => give_up(&armed, unknown, pass, ctx).await,
+    }
+}
+
+/// Whether an answer names or shows a credential that is recorded already. A cache in between, or a
+/// provider that mixes things up: neither may get the one in use delivered twice, or deleted.
+fn is_of_another(issued: &Issued, pass: &Pass) -> bool {
+    pass.snapshot.as_ref().is_some_and(|snapshot| {
+        let mut recorded = snapshot.ledger.recorded();
+        recorded.any(|origin| origin.id == issued.id) || snapshot.shows(&issued.value)
+    })
+}
+
+/// Such an answer says no more than one that cannot be read. An id that is recorded is not picked out
+/// of it: the transition refuses that.
+fn confused(issued: Issued) -> Unknown {
+    Unknown {
+        id: Some(issued.id),
+        unreadable: true,
     }
 }
 
