@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::{Context, Error, deletion, pass::Pass};
@@ -410,6 +411,7 @@ pub(super) async fn verify(
             pass.world.memory.refused_since = since.or(Some((generation, now)));
             let message = "the provider does not accept the new credential yet";
             pass.fail(Task::Verify, Obstacle::new(Reason::Verifying, message), now);
+            ask_in_time(pass, now, ctx);
             Ok(())
         }
         Err(error) => {
@@ -418,6 +420,20 @@ pub(super) async fn verify(
             ctx.suspect(error, &place, &pass.owner().namespace);
             Ok(())
         }
+    }
+}
+
+/// The wait between two probes ends with `verifyTimeout` at the latest: then the last one decides.
+fn ask_in_time(pass: &mut Pass, now: Timestamp, ctx: &Context) {
+    let memory = &mut pass.world.memory;
+    let end = memory
+        .refused_since
+        .map(|(_, since)| after(since, ctx.times.verify_timeout()));
+    if let (Some(end), Some(wait)) = (
+        end.filter(|end| *end > now),
+        memory.waits.get_mut(&Task::Verify),
+    ) {
+        wait.until = wait.until.min(end);
     }
 }
 
