@@ -58,8 +58,8 @@ fn counts(entry: &Entry) -> bool {
     let caches = matches!(request.verb, Verb::List | Verb::Watch) && request.resource != "pods";
     let rights = request.resource == "selfsubjectaccessreviews";
     let operator = request.client.starts_with("operator");
-    let connection = request.resource == "clusterconnections"
-        || request.name.as_deref() == Some("errova-admin");
+    let connection =
+        request.resource == "clusterconnections" || request.name.as_deref() == Some("errova-admin");
     operator && !caches && !rights && !connection && request.resource != "events"
 }
 
@@ -96,7 +96,10 @@ impl Cost {
 
     fn story(&self) -> String {
         let requests = self.requests.iter().map(|e| format!("  {e}\n"));
-        let calls = self.calls.iter().map(|c| format!("  {:?} {:?}\n", c.op, c.status));
+        let calls = self
+            .calls
+            .iter()
+            .map(|c| format!("  {:?} {:?}\n", c.op, c.status));
         requests.chain(calls).collect()
     }
 }
@@ -200,7 +203,10 @@ async fn a_39_a_restart_with_fifty_settled_tokens_writes_nothing() {
     world.edit_connection(&json!({ "requests": { "perMinute": 600, "inFlight": 20 } }));
     world.start();
     for n in 0..50 {
-        world.token(&format!("ci-{n}"), json!({ "rotation": { "every": "30d" } }));
+        world.token(
+            &format!("ci-{n}"),
+            json!({ "rotation": { "every": "30d" } }),
+        );
     }
     world
         .until(MINUTE * 30, "all settled", |w| {
@@ -213,7 +219,12 @@ async fn a_39_a_restart_with_fifty_settled_tokens_writes_nothing() {
     world.start();
     world.pass(MINUTE * 10).await;
     let cost = mark.since(&world);
-    assert_eq!((cost.writes(), cost.calls.len()), (0, 0), "{}", cost.story());
+    assert_eq!(
+        (cost.writes(), cost.calls.len()),
+        (0, 0),
+        "{}",
+        cost.story()
+    );
     let per_token = cost.requests.iter().filter(|e| {
         let name = e.request.name.as_deref().unwrap_or_default();
         name.starts_with("ci-") || name.starts_with("ledger-")

@@ -153,7 +153,9 @@ async fn strike(act: Act, blow: Blow, n: usize) -> bool {
     begin(&world, act);
     let done = |w: &World| is_done(w, act, first.as_deref());
     world
-        .until(MINUTE * 60, &scenario, |w| countdown.has_struck() || done(w))
+        .until(MINUTE * 60, &scenario, |w| {
+            countdown.has_struck() || done(w)
+        })
         .await;
     let struck = countdown.has_struck();
     if struck && blow.kills() {
@@ -176,7 +178,9 @@ async fn prepare(world: &World, act: Act) -> Option<String> {
     if act == Act::Delete {
         world.ask_rotation("ci"); // so that there are two to revoke
         world
-            .until(MINUTE, "rotated", |w| w.value("ci") != first && w.is_ready("ci"))
+            .until(MINUTE, "rotated", |w| {
+                w.value("ci") != first && w.is_ready("ci")
+            })
             .await;
     }
     first
@@ -198,9 +202,7 @@ fn is_done(world: &World, act: Act, first: Option<&str>) -> bool {
         Act::Rotate => world.is_settled("ci") && world.value("ci").as_deref() != first,
         Act::Delete => {
             let ledgers = world.ledgers();
-            let idle = |l: &Ledger| {
-                l.recorded().next().is_none() && l.intent.is_none()
-            };
+            let idle = |l: &Ledger| l.recorded().next().is_none() && l.intent.is_none();
             world.get("ci").is_none() && ledgers.iter().all(idle)
         }
     }

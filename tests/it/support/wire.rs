@@ -107,7 +107,10 @@ impl<T> Mortal<T> {
 }
 
 impl<T: Transport> Transport for Mortal<T> {
-    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
+    fn send(
+        &self,
+        request: Request<Bytes>,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, TransportError>> {
         let nonce = request.headers().get("idempotency-key");
         let call = Call {
             client: self.client.clone(),

@@ -128,10 +128,7 @@ impl World {
     }
 
     /// Asks this, too, before and after each call of a living operator to the provider.
-    pub(crate) fn on_call(
-        &self,
-        hook: impl Fn(&Call, Phase) -> Crossing + Send + Sync + 'static,
-    ) {
+    pub(crate) fn on_call(&self, hook: impl Fn(&Call, Phase) -> Crossing + Send + Sync + 'static) {
         self.hooks.add(hook);
     }
 
