@@ -87,7 +87,7 @@ async fn bad_input_gets_a_clear_answer_and_loses_nothing() {
     }
     let granted = ROWS.iter().filter(|row| row.end != End::LateOnly);
     let granted: Vec<&str> = granted.map(|row| row.name).collect();
-    let mut world = World::install(&granted).await;
+    let world = World::install(&granted).await;
     let others = ROWS.iter().filter(|row| row.end == End::LateOnly);
     for name in others.map(|row| row.name).chain(["refused-on-arrival"]) {
         world.make_namespace(name, &json!({})).await;

@@ -9,7 +9,10 @@
 //! world has a control plane of its own, and the scenarios within it a namespace each. The operator
 //! runs in this process (`handover::app`), with real clients and real sockets.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+};
 
 use handover::{
     api::condition::Reason,
@@ -53,7 +56,7 @@ pub(crate) const OPERATOR_USER: &str = "system:serviceaccount:handover-system:ha
 pub(crate) struct World {
     pub(crate) plane: ControlPlane,
     pub(crate) admin: Client,
-    operator: Option<Operator>,
+    operator: Mutex<Option<Operator>>,
 }
 
 struct Operator {
@@ -78,7 +81,7 @@ impl World {
         let world = Self {
             plane,
             admin,
-            operator: None,
+            operator: Mutex::default(),
         };
         for namespace in [SYSTEM].iter().chain(granted) {
             world.make_namespace(namespace, &json!({})).await;
@@ -104,7 +107,7 @@ impl World {
     }
 
     /// Starts the operator, with times `scale` times shorter than they ship.
-    pub(crate) fn start(&mut self, scale: u32) {
+    pub(crate) fn start(&self, scale: u32) {
         let stopping = CancellationToken::new();
         let parts = Parts {
             client: self.plane.client(OPERATOR).unwrap(),
@@ -121,12 +124,13 @@ impl World {
             stopping: stopping.clone(),
         };
         let task = tokio::spawn(app::run(parts));
-        self.operator = Some(Operator { task, stopping });
+        *self.operator.lock().unwrap() = Some(Operator { task, stopping });
     }
 
     /// As by SIGTERM; waits until it has ended.
-    pub(crate) async fn stop(&mut self) {
-        if let Some(operator) = self.operator.take() {
+    pub(crate) async fn stop(&self) {
+        let running = self.operator.lock().unwrap().take();
+        if let Some(operator) = running {
             operator.stopping.cancel();
             operator.task.await.unwrap().unwrap();
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
 use handover::{
     api::{annotations, condition::Reason},
     simulator::{Fault, FaultBody, Operation, RateLimit, RetryAfter, StatusFault, Wait},
@@ -56,6 +57,11 @@ macro_rules! step {
             })
         }
     };
+}
+
+/// What is asked for is itself the mistake, or the operator mends it by itself.
+fn nothing(_: &Place) -> LocalBoxFuture<'_, ()> {
+    Box::pin(async {})
 }
 
 fn status(code: u16, body: FaultBody) -> Fault {
@@ -121,7 +127,7 @@ pub(super) static ROWS: &[Row] = &[
         late: Some(good),
         says: &[],
         creates: 1,
-        mend: step!(|_place| ()),
+        mend: nothing,
         end: End::Delivered,
     },
     Row {
@@ -144,7 +150,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "connection-missing",
-        spoil: step!(|_place| ()),
+        spoil: nothing,
         late: Some(|_| json!({ "connectionRef": { "name": "later" } })),
         says: &[late!(
             ReferenceMissing,
@@ -256,7 +262,7 @@ pub(super) static ROWS: &[Row] = &[
         creates: 2,
         mend: step!(|place| {
             place.provider.errova.clear_faults();
-            place.change("late", json!({ "metadata": { "annotations": { annotations::RESOLVED_ATTEMPTS: "1,2" } } })).await
+            place.change("late", json!({ "metadata": { "annotations": { annotations::RESOLVED_ATTEMPTS: "1,2" } } })).await;
         }),
         end: End::Delivered,
     },
@@ -280,7 +286,7 @@ pub(super) static ROWS: &[Row] = &[
             resolve_by_hand(place).await;
             place
                 .write_auth(format!("{ADMIN_TOKEN}\n").as_bytes())
-                .await
+                .await;
         }),
         end: End::Delivered,
     },
@@ -303,13 +309,13 @@ pub(super) static ROWS: &[Row] = &[
             place.provider.errova.clear_faults();
             place
                 .write_auth(format!("{ADMIN_TOKEN}\n").as_bytes())
-                .await
+                .await;
         }),
         end: End::Delivered,
     },
     Row {
         name: "scope-above-the-rule",
-        spoil: step!(|_place| ()),
+        spoil: nothing,
         late: Some(|_| json!({ "scopes": ["org.read", "org.write"] })),
         says: &[late!(
             NotAllowed,
@@ -351,7 +357,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "namespace-not-granted",
-        spoil: step!(|_place| ()),
+        spoil: nothing,
         late: Some(good),
         says: &[late!(
             NamespaceNotGranted,
@@ -375,7 +381,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "target-shared",
-        spoil: step!(|_place| ()),
+        spoil: nothing,
         late: Some(|_| json!({ "secret": { "name": "steady" } })),
         says: &[late!(
             TargetForeign,
@@ -390,7 +396,7 @@ pub(super) static ROWS: &[Row] = &[
     },
     Row {
         name: "target-shared-then-free",
-        spoil: step!(|_place| ()),
+        spoil: nothing,
         late: Some(|_| json!({ "secret": { "name": "steady" } })),
         says: &[late!(
             TargetForeign,
@@ -423,7 +429,7 @@ pub(super) static ROWS: &[Row] = &[
         late: None,
         says: &[],
         creates: 0,
-        mend: step!(|_place| ()),
+        mend: nothing,
         end: End::Delivered,
     },
     Row {
@@ -432,7 +438,7 @@ pub(super) static ROWS: &[Row] = &[
         late: None,
         says: &[],
         creates: 0,
-        mend: step!(|_place| ()),
+        mend: nothing,
         end: End::Delivered,
     },
     Row {
@@ -443,7 +449,7 @@ pub(super) static ROWS: &[Row] = &[
         late: None,
         says: &[],
         creates: 0,
-        mend: step!(|_place| ()),
+        mend: nothing,
         end: End::Delivered,
     },
     Row {
@@ -459,12 +465,12 @@ pub(super) static ROWS: &[Row] = &[
                 .until(super::SECONDS, "rebuilt", async || {
                     place.ledgers().await.len() == 1
                 })
-                .await
+                .await;
         }),
         late: None,
         says: &[],
         creates: 0,
-        mend: step!(|_place| ()),
+        mend: nothing,
         end: End::Delivered,
     },
     Row {
@@ -480,7 +486,7 @@ pub(super) static ROWS: &[Row] = &[
             place
                 .until(super::SECONDS, "the token that is in use says so", told)
                 .await;
-            place.delete("steady").await
+            place.delete("steady").await;
         }),
         late: None,
         says: &[steady!(
@@ -492,7 +498,7 @@ pub(super) static ROWS: &[Row] = &[
         creates: 0,
         mend: step!(|place| {
             gone(place).await;
-            place.connect(&place.name, json!({})).await.unwrap()
+            place.connect(&place.name, json!({})).await.unwrap();
         }),
         end: End::SteadyGone,
     },
@@ -507,7 +513,7 @@ pub(super) static ROWS: &[Row] = &[
                     .is_some_and(|c| c.status == "False")
             };
             place.until(super::SECONDS, "noticed", missing).await;
-            place.delete("steady").await
+            place.delete("steady").await;
         }),
         late: None,
         says: &[steady!(
@@ -520,7 +526,7 @@ pub(super) static ROWS: &[Row] = &[
         creates: 0,
         mend: step!(|place| {
             gone(place).await;
-            place.write_auth(ADMIN_TOKEN.as_bytes()).await
+            place.write_auth(ADMIN_TOKEN.as_bytes()).await;
         }),
         end: End::SteadyGone,
     },
