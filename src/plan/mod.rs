@@ -141,6 +141,7 @@ type Rule = fn(&World, Timestamp) -> Option<Plan>;
 const RULES: &[Rule] = &[
     duties::bury_when_deleted,
     duties::abandon_orphaned_intent, // armed by a holder that is gone; never sent again
+    duties::release_with_namespace,
     duties::condemn_expired,
     duties::revoke_condemned, // in an absorbing state already: finish it
     duties::settle_resolved,
