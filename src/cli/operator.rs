@@ -54,7 +54,17 @@ pub enum OperatorError {
 }
 
 /// Runs an operator until SIGTERM or SIGINT, and answers probes from before it begins until after it ends.
-pub async fn operate(settings: Settings, times: Times) -> Result<(), OperatorError> {
+pub async fn operate(mut settings: Settings, times: Times) -> Result<(), OperatorError> {
+    let dial = dial(settings.proxy.take());
+    operate_through(dial, settings, times).await
+}
+
+/// The same, with providers reached in the caller's own way.
+pub async fn operate_through(
+    dial: Dial,
+    settings: Settings,
+    times: Times,
+) -> Result<(), OperatorError> {
     let stopping = stop_on_signal().map_err(OperatorError::Signals)?;
     let clock = Clock::system();
     let client = client(&clock).await?;
@@ -71,7 +81,7 @@ pub async fn operate(settings: Settings, times: Times) -> Result<(), OperatorErr
         selector: settings.selector,
         concurrency: settings.concurrency.get(),
         rules: HostRules::new(&settings.allow_hosts, &settings.allow_plain_http),
-        dial: dial(settings.proxy),
+        dial,
         clock,
         times,
         metrics,
@@ -106,7 +116,7 @@ fn served_namespaces(watch: Watch) -> Option<Vec<String>> {
 }
 
 /// One network per connection: each has its own timeout, and its own addresses that it may dial.
-fn dial(proxy: Option<ProxyUrl>) -> Dial {
+pub fn dial(proxy: Option<ProxyUrl>) -> Dial {
     Arc::new(move |endpoint, timeout| {
         let options = NetworkOptions {
             timeout,

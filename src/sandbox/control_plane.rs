@@ -47,7 +47,7 @@ mod certificates;
 mod error;
 mod identity;
 mod outage;
-mod process;
+pub(super) mod process;
 mod programs;
 mod tools;
 
@@ -240,6 +240,11 @@ impl ControlPlane {
     /// Certificates, kubeconfigs, logs and data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Leaves the folder behind when the plane goes: somebody wants to read its logs.
+    pub fn keep_folder(&mut self) {
+        self.folder.disable_cleanup(true);
     }
 
     /// A client with the token of `identity`, without retries. It belongs to the runtime that it is

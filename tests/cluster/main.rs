@@ -23,4 +23,5 @@ mod place; // a namespace with a provider and a connection, and what people do t
 mod plane; // the shared control plane, and a namespace per test
 mod provider; // Errova on sockets, and its consumers
 mod rotations; // twenty rotations under the eyes of consumers
+mod story; // the sandbox, as a newcomer runs it
 mod world; // a cluster with one release of the chart, and the operator

@@ -46,15 +46,17 @@ if [ $? -eq 3 ] && [ -n "$orphaned" ]; then rm -rf "$orphaned"; fi
 
 /// What to run, and where it writes.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
-    pub(super) binary: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) log: PathBuf,
+pub(in crate::sandbox) struct Program {
+    pub(in crate::sandbox) binary: PathBuf,
+    pub(in crate::sandbox) arguments: Vec<String>,
+    /// Beside `PATH`, which is the only variable that is handed on.
+    pub(in crate::sandbox) environment: Vec<(String, OsString)>,
+    pub(in crate::sandbox) log: PathBuf,
 }
 
 /// A running program; dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(in crate::sandbox) struct Process {
     program: Program,
     guard: Child,
     orders: Option<ChildStdin>,
@@ -64,15 +66,16 @@ pub(super) struct Process {
 
 /// An order in the words of `kill`.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+pub(in crate::sandbox) enum Signal {
     Stop,
     Continue,
+    Terminate,
     Kill,
 }
 
 impl Process {
     /// Starts `program`; if we are killed, `orphaned` is removed as well.
-    pub(super) fn start(program: Program, orphaned: Option<&Path>) -> io::Result<Self> {
+    pub(in crate::sandbox) fn start(program: Program, orphaned: Option<&Path>) -> io::Result<Self> {
         let path = std::env::var_os("PATH").map(|path| (OsString::from("PATH"), path));
         let mut guard = Command::new("sh")
             .args(["-c", GUARD, "guard"])
@@ -82,6 +85,7 @@ impl Process {
             .args(&program.arguments)
             .env_clear()
             .envs(path)
+            .envs(program.environment.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -100,27 +104,28 @@ impl Process {
         Ok(process)
     }
 
-    pub(super) fn program(&self) -> &Program {
+    pub(in crate::sandbox) fn program(&self) -> &Program {
         &self.program
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(in crate::sandbox) fn pid(&self) -> u32 {
         self.pid
     }
 
     /// Whether the process has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(in crate::sandbox) fn has_ended(&mut self) -> bool {
         !matches!(self.guard.try_wait(), Ok(None))
     }
 
     /// Returns once the signal is sent.
-    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
+    pub(in crate::sandbox) fn signal(&mut self, signal: Signal) -> io::Result<()> {
         let Some(orders) = &mut self.orders else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         orders.write_all(match signal {
             Signal::Stop => b"STOP\n",
             Signal::Continue => b"CONT\n",
+            Signal::Terminate => b"TERM\n",
             Signal::Kill => b"KILL\n",
         })?;
         self.answer().map(drop)
@@ -139,7 +144,7 @@ impl Process {
 
     /// Whether a stop has reached every thread: until then, one may still answer a request. Where
     /// there is no `/proc`, the signal alone has to do.
-    pub(super) fn is_paused(&self) -> bool {
+    pub(in crate::sandbox) fn is_paused(&self) -> bool {
         let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid)) else {
             return true;
         };
@@ -153,7 +158,7 @@ impl Process {
     }
 
     /// Ends the process, even a paused one, and waits until it is gone.
-    pub(super) fn end(&mut self) {
+    pub(in crate::sandbox) fn end(&mut self) {
         // An error means that it is gone already. The pipe is closed after the guard is gone:
         // closed before, it would tell the guard that we are gone.
         _ = self.signal(Signal::Kill);
@@ -176,6 +181,7 @@ mod tests {
         Program {
             binary: "sleep".into(),
             arguments: vec!["600".to_owned()],
+            environment: Vec::new(),
             log: folder.join("log"),
         }
     }

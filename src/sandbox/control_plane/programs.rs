@@ -148,6 +148,7 @@ impl Layout {
         Program {
             binary: binary.to_owned(),
             arguments,
+            environment: Vec::new(),
             log: self.log(tool),
         }
     }

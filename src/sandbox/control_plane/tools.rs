@@ -1,6 +1,6 @@
 //! kubectl and Helm, as users of a control plane have them.
 
-use std::process::Stdio;
+use std::{path::PathBuf, process::Stdio};
 
 use tokio::process::Command;
 
@@ -8,14 +8,15 @@ use super::{ControlPlane, ControlPlaneError};
 use crate::sandbox::assets::Tool;
 
 impl ControlPlane {
+    /// Where a tool is.
+    pub async fn tool(&self, tool: Tool) -> Result<PathBuf, ControlPlaneError> {
+        let path = self.assets.path(tool).await;
+        path.map_err(ControlPlaneError::Assets)
+    }
+
     /// A command line tool that acts as `identity` and touches nothing in the home of the user.
     pub async fn command(&self, tool: Tool, identity: &str) -> Result<Command, ControlPlaneError> {
-        let binary = self
-            .assets
-            .path(tool)
-            .await
-            .map_err(ControlPlaneError::Assets)?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(self.tool(tool).await?);
         command
             .env("KUBECONFIG", self.kubeconfig(identity)?)
             .env("HOME", self.folder())
