@@ -1,13 +1,6 @@
 //! Rotation after rotation while consumers authenticate all the time, and the order of every step.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use handover::{
@@ -20,18 +13,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _, core::PartialObjectMeta};
 use kube_runtime::{WatchStreamExt as _, watcher};
 use serde_json::json;
-use tokio::{
-    sync::Mutex,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep},
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::{sync::Mutex, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     audit,
+    consumers::Consumers,
     place::Place,
     plane,
-    provider::Caller,
     world::{OPERATOR_USER, SYSTEM, World},
 };
 
@@ -39,14 +28,6 @@ const SCALE: u32 = 60;
 
 /// The smallest overlap, at that scale.
 const OVERLAP: Duration = Duration::from_secs(5);
-
-const CONSUMERS: u64 = 4;
-
-/// Every consumer authenticates so often…
-const TICK: Duration = Duration::from_millis(20);
-
-/// …and looks for a new value so seldom: what a mounted volume lags behind.
-const RELOAD: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_consumer_is_refused_over_twenty_rotations() {
@@ -65,7 +46,7 @@ async fn no_consumer_is_refused_over_twenty_rotations() {
         .until(Duration::from_secs(60), "delivered", delivered)
         .await;
 
-    let consumers = Consumers::start(&place);
+    let consumers = Consumers::start(&place, "ci");
     let begun = Instant::now();
     for n in 1..=rotations {
         rotate(&place, n).await;
@@ -104,71 +85,6 @@ async fn rotate(place: &Place, n: usize) {
     };
     let limit = OVERLAP * 4 + Duration::from_secs(20);
     place.until(limit, &format!("rotation {n}"), rotated).await;
-}
-
-// === consumers ===
-
-/// Workloads that hold what they last read from the target.
-struct Consumers {
-    running: JoinSet<()>,
-    stop: CancellationToken,
-    ticks: Arc<AtomicUsize>,
-    refused: Arc<AtomicUsize>,
-}
-
-impl Consumers {
-    fn start(place: &Arc<Place>) -> Self {
-        let mut consumers = Self {
-            running: JoinSet::new(),
-            stop: CancellationToken::new(),
-            ticks: Arc::default(),
-            refused: Arc::default(),
-        };
-        for n in 0..CONSUMERS {
-            let (place, stop) = (place.clone(), consumers.stop.clone());
-            let (ticks, refused) = (consumers.ticks.clone(), consumers.refused.clone());
-            // None of them looks at the same moment as another.
-            let offset = RELOAD.mul_f64(f64::from(u32::try_from(n).unwrap()) / 4.0);
-            consumers.running.spawn(async move {
-                sleep(offset).await;
-                consume(&place, &stop, &ticks, &refused).await;
-            });
-        }
-        consumers
-    }
-
-    async fn stop(mut self) -> (usize, usize) {
-        self.stop.cancel();
-        while let Some(ended) = self.running.join_next().await {
-            ended.unwrap();
-        }
-        let count = |n: &AtomicUsize| n.load(Ordering::SeqCst);
-        (count(&self.ticks), count(&self.refused))
-    }
-}
-
-async fn consume(
-    place: &Place,
-    stop: &CancellationToken,
-    ticks: &AtomicUsize,
-    refused: &AtomicUsize,
-) {
-    let caller = Caller::of(&place.provider);
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut held = place.value("ci").await.unwrap();
-    let mut read = Instant::now();
-    while !stop.is_cancelled() {
-        tick.tick().await;
-        if read.elapsed() >= RELOAD {
-            held = place.value("ci").await.unwrap();
-            read = Instant::now();
-        }
-        ticks.fetch_add(1, Ordering::SeqCst);
-        if !caller.is_accepted(&held).await {
-            refused.fetch_add(1, Ordering::SeqCst);
-        }
-    }
 }
 
 // === the joint log ===

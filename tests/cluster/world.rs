@@ -9,27 +9,19 @@
 //! world has a control plane of its own, and the scenarios within it a namespace each. The operator
 //! runs in this process (`handover::app`), with real clients and real sockets.
 
-use std::{
-    fs,
-    sync::{Arc, Mutex},
-};
+use std::{fs, sync::Mutex};
 
 use handover::{
-    api::condition::Reason,
     app::{self, Parts},
+    cli::operator::dial,
     clock::Clock,
-    plan::{Obstacle, Times},
+    plan::Times,
     provider::endpoint::HostRules,
-    reconcile::connections::Dial,
     sandbox::{
         control_plane::{ADMIN, ControlPlane, Identity, Options},
         progress::Progress,
     },
     telemetry::{admin::Readiness, metrics::Metrics},
-    transport::{
-        Transport,
-        network::{Network, NetworkOptions},
-    },
 };
 use k8s_openapi::{
     api::core::v1::{Namespace, Secret},
@@ -116,7 +108,7 @@ impl World {
             selector: None,
             concurrency: 32,
             rules: HostRules::default(),
-            dial: dial(),
+            dial: dial(None),
             clock: Clock::system(),
             times: Times::shipped().scaled(scale),
             metrics: Metrics::new(true),
@@ -147,19 +139,4 @@ impl World {
         let made = namespaces.create(&PostParams::default(), &namespace).await;
         made.unwrap();
     }
-}
-
-/// The wire as it ships: one network per connection, with the addresses that it may dial.
-fn dial() -> Dial {
-    Arc::new(|endpoint, timeout| {
-        let options = NetworkOptions {
-            timeout,
-            addresses: endpoint.address_policy().clone(),
-            ..NetworkOptions::default()
-        };
-        let network = Network::new(&options)
-            .map_err(|error| Obstacle::new(Reason::ConnectionNotReady, error.to_string()))?;
-        let transport: Arc<dyn Transport> = Arc::new(network);
-        Ok(transport)
-    })
 }
