@@ -20,6 +20,7 @@ mod control_plane; // the sandbox's own control plane: identities, outages, the 
 mod counts; // what an issue and a restart cost
 mod definitions; // the custom resources on a real API server
 mod facts; // the contract on a real server, and what only a real one can show
+mod footprint; // what the shipped binary weighs
 mod kills; // kill -9 at random moments
 mod place; // a namespace with a provider and a connection, and what people do there
 mod plane; // the shared control plane, and a namespace per test
