@@ -21,7 +21,7 @@ use crate::{
     reconcile::{
         Context,
         connections::{Connections, Dial},
-        context::{Failures, KubeClient, Memories},
+        context::{Failures, KubeClient, Memories, Written},
         ledgers::Ledgers,
         leftovers,
         targets::Targets,
@@ -103,10 +103,12 @@ pub async fn run(parts: Parts) -> Result<(), Error> {
         ledger_store: LedgerStore::new(client.clone(), &parts.namespace),
         target_store: TargetStore::new(client.clone(), instance.mac.clone()),
         ledgers: Ledgers::default(),
-        targets: Targets::new(client.clone(), instance.mac.clone(), {
-            let nudges = nudges.clone();
-            Arc::new(move |namespace: &str, name: &str| nudges.token(namespace, name))
-        }),
+        targets: Targets::new(
+            client.clone(),
+            instance.mac.clone(),
+            triggers::target_changed(&nudges),
+            triggers::target_freed(&nudges, &stores),
+        ),
         connections: Connections::new(
             parts.dial.clone(),
             parts.rules.clone(),
@@ -120,6 +122,8 @@ pub async fn run(parts: Parts) -> Result<(), Error> {
         memories: Memories::default(),
         slots: Semaphore::new(usize::from(parts.concurrency.max(1))),
         failures: Failures::default(),
+        token_status: Written::default(),
+        connection_status: Written::default(),
         leftovers: Notify::new(),
         recorder,
         metrics: parts.metrics.clone(),

@@ -70,13 +70,15 @@ pub(super) async fn run(ctx: Arc<Context>, watches: Watches, nudged: Nudged) {
     }
 }
 
-/// A connection that is gone is not asked for anything any more, and its series end.
+/// A connection that is gone is not asked for anything any more, and its series end. Its tokens say so.
 fn forget<K: AnyConnection>(ctx: &Arc<Context>) -> impl Fn(&K) + Send + 'static {
     let ctx = ctx.clone();
     move |connection| {
         let described = connection.describe();
         ctx.connections.forget(&described.key());
+        ctx.connection_status.forget(&described.uid);
         ctx.metrics.forget_connection(&described.full_name());
+        connection::wake_tokens(&described, &ctx);
     }
 }
 

@@ -20,7 +20,11 @@ use crate::{
         connection::{ClusterConnection, Connection},
         machine_token::MachineToken,
     },
-    reconcile::{Context, context::Nudges},
+    reconcile::{
+        Context,
+        context::{Nudges, Stores},
+        targets::Tell,
+    },
 };
 
 /// The other ends of [`Nudges`].
@@ -47,6 +51,25 @@ pub(super) fn nudges() -> (Nudges, Nudged) {
         },
         ends,
     )
+}
+
+/// A target changed: its owner looks again.
+pub(super) fn target_changed(nudges: &Nudges) -> Tell {
+    let nudges = nudges.clone();
+    Arc::new(move |namespace, owner| nudges.token(namespace, owner))
+}
+
+/// A target was deleted: whoever wants a Secret of that name, and could not have it, looks again.
+pub(super) fn target_freed(nudges: &Nudges, stores: &Stores) -> Tell {
+    let (nudges, tokens) = (nudges.clone(), stores.tokens.clone());
+    Arc::new(move |namespace, secret| {
+        let wants = |token: &MachineToken| {
+            token.namespace().as_deref() == Some(namespace) && token.secret_name() == secret
+        };
+        for token in tokens.state().iter().filter(|token| wants(token)) {
+            nudges.token(namespace, &token.name_any());
+        }
+    })
 }
 
 /// A namespace whose labels change, or that is going, concerns every token in it.

@@ -357,8 +357,8 @@ fn foreign(holder: Option<&str>) -> Obstacle {
 }
 
 fn immutable() -> Obstacle {
-    let message = "the target Secret is immutable, and kubelets keep a re-created one of the same name cached; \
-                   choose a new spec.secret.name";
+    let message = "the target Secret is immutable, so no new credential can be delivered into it; delete it (it is made \
+                   anew at once) and restart the Pods that use it, whose kubelets keep the old one cached";
     Obstacle::new(Reason::TargetRejected, message)
 }
 

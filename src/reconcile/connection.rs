@@ -104,6 +104,8 @@ pub async fn reconcile<K: AnyConnection>(
     }
     let before = ctx.connections.get(&key);
     let checked = check(&*connection, &described, &ctx).await?;
+    ctx.connections.record(key.clone(), checked.clone());
+    let checked = ctx.connections.get(&key).unwrap_or(checked); // with the breaker's word
     let ready = checked.obstacle.is_none();
     let changed = before.as_ref().is_none_or(|before| {
         before.version != checked.version || before.obstacle.is_none() != ready
@@ -117,7 +119,6 @@ pub async fn reconcile<K: AnyConnection>(
         tell(&*connection, before, &checked, &ctx);
     }
     ctx.metrics.connection_ready(&described.full_name(), ready);
-    ctx.connections.record(key, checked.clone());
     if changed {
         wake_tokens(&described, &ctx);
     }
@@ -255,7 +256,7 @@ async fn authenticate(provider: &Errova) -> Option<Obstacle> {
 }
 
 /// Every token that refers to this connection looks again.
-fn wake_tokens(described: &Described, ctx: &Context) {
+pub fn wake_tokens(described: &Described, ctx: &Context) {
     for token in ctx.stores.tokens.state() {
         let reference = &token.spec.connection_ref;
         let here = described.namespace.is_none() || described.namespace == token.namespace();
@@ -272,16 +273,23 @@ async fn write_status<K: AnyConnection>(
     checked: &Checked,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let before = connection.shown().cloned().unwrap_or_default();
+    let shown = ctx
+        .connection_status
+        .latest(connection.meta(), connection.shown());
+    let before = shown.clone().unwrap_or_default();
     let status = build_status(connection, described, checked, &before, ctx);
-    if before == status && connection.shown().is_some() {
+    if shown.as_ref() == Some(&status) {
         return Ok(());
     }
     let body = Patch::Merge(patch(&status, Some(&before)));
     let name = connection.name_any();
     let api = connection.api(ctx);
     match answer(api.patch_status(&name, &PatchParams::default(), &body)).await {
-        Ok(_) | Err(ClusterError::NotFound) => Ok(()),
+        Ok(stored) => {
+            ctx.connection_status.keep(stored.meta(), status);
+            Ok(())
+        }
+        Err(ClusterError::NotFound) => Ok(()),
         Err(source) => Err(Error::WriteStatus {
             owner: described.key().to_string(),
             source,
@@ -308,6 +316,7 @@ fn build_status<K: AnyConnection>(
     let stalled = matches!(
         reason,
         Reason::SpecInvalid
+            | Reason::BreakerOpen
             | Reason::CapabilityMissing
             | Reason::ProviderRejected
             | Reason::NamespaceNotGranted

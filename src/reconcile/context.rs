@@ -2,10 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Client, core::PartialObjectMeta};
 use kube_runtime::reflector::{ObjectRef, Store};
 use tokio::sync::{Notify, Semaphore, mpsc::UnboundedSender, watch};
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connections::{ConnectionKey, Connections},
-    ledgers::Ledgers,
+    ledgers::{Ledgers, is_newer},
     targets::Targets,
 };
 use crate::{
     api::{
-        connection::{ClusterConnection, Connection},
-        machine_token::{ConnectionKind, MachineToken},
+        connection::{ClusterConnection, Connection, ConnectionStatus},
+        machine_token::{ConnectionKind, MachineToken, MachineTokenStatus},
     },
     clock::Clock,
     instance::Instance,
@@ -69,6 +69,10 @@ pub struct Context {
     pub slots: Semaphore,
     /// Failed passes in a row, by uid.
     pub failures: Failures,
+    /// Status of tokens that the watch has not shown yet.
+    pub token_status: Written<MachineTokenStatus>,
+    /// Status of connections that the watch has not shown yet.
+    pub connection_status: Written<ConnectionStatus>,
     /// Wakes the work on ledgers without a resource.
     pub leftovers: Notify,
     /// Events.
@@ -184,6 +188,49 @@ impl Memories {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Memory>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was written as status, until the watch shows it: a pass that follows its predecessor closely
+/// must not take the status before that for the one that is there.
+#[derive(Debug)]
+pub struct Written<S>(Mutex<HashMap<String, (String, S)>>);
+
+impl<S> Default for Written<S> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<S: Clone> Written<S> {
+    /// The status that is there: that of the object as it was seen, or one that was written since.
+    pub fn latest(&self, seen: &ObjectMeta, status: Option<&S>) -> Option<S> {
+        let mut written = self.lock();
+        let uid = seen.uid.as_deref().unwrap_or_default();
+        let version = seen.resource_version.as_deref().unwrap_or_default();
+        match written.get(uid) {
+            Some((newer, latest)) if is_newer(newer, version) => Some(latest.clone()),
+            _ => {
+                written.remove(uid);
+                status.cloned()
+            }
+        }
+    }
+
+    /// Keeps the reply to a write.
+    pub fn keep(&self, reply: &ObjectMeta, status: S) {
+        if let (Some(uid), Some(version)) = (&reply.uid, &reply.resource_version) {
+            self.lock().insert(uid.clone(), (version.clone(), status));
+        }
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (String, S)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

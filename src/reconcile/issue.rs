@@ -269,6 +269,7 @@ async fn give_up(
     let place = pass.armed_place();
     if let (true, Some(place)) = (unknown.unreadable, &place) {
         ctx.connections.trip(place, &pass.owner().namespace);
+        ctx.recheck(place, &pass.owner().namespace);
         pass.tell(
             Happening::BreakerOpen,
             "an answer of the provider could not be read; creating stopped on the whole connection",

@@ -43,7 +43,7 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
         never = status::report_slowness(&token, ctx) => match never {},
     };
     if let Ok(plan) = &plan {
-        status::judge(&mut pass, plan);
+        status::judge(&mut pass, plan, ctx);
     }
     settle(&mut pass, ctx);
     let outcome = plan
@@ -62,6 +62,7 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
     let gone = matches!(pass.world.resource, Resource::Gone);
     if gone && pass.snapshot.is_none() {
         ctx.memories.forget(uid);
+        ctx.token_status.forget(uid);
         ctx.metrics.forget(&resource_id(pass));
     } else {
         ctx.memories.keep(uid, pass.world.memory.clone());

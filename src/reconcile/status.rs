@@ -57,7 +57,7 @@ pub fn verdict(world: &World, because: &Because) -> Verdict {
             .filter(|obstacle| is_hard(obstacle.reason))
         {
             Some(obstacle) => no(obstacle),
-            None if usable => in_use(because),
+            None if usable => in_use(because, world.obstacle.as_ref()),
             None => not_yet(world, because),
         },
     }
@@ -126,7 +126,7 @@ fn leaving(obstacle: Option<&Obstacle>) -> Verdict {
 }
 
 /// The target holds a verified credential; the rest is about its predecessor or its successor.
-fn in_use(because: &Because) -> Verdict {
+fn in_use(because: &Because, obstacle: Option<&Obstacle>) -> Verdict {
     let yes = |reason, message: String, blocked| Verdict {
         ready: true,
         stalled: false,
@@ -135,6 +135,10 @@ fn in_use(because: &Because) -> Verdict {
         blocked,
     };
     let delivered = "the target Secret holds a verified credential";
+    let waits = |obstacle: &Obstacle| {
+        let (what, reason) = (&obstacle.message, obstacle.reason.as_str());
+        format!("{delivered}; what comes next waits: {what} ({reason})")
+    };
     match because {
         Because::Overlap(until) => {
             let until = Moment(*until);
@@ -160,21 +164,17 @@ fn in_use(because: &Because) -> Verdict {
             delivered.to_owned(),
             Some(obstacle.message.clone()),
         ),
-        Because::Blocked(obstacle) => {
-            let what = format!("{} ({})", obstacle.message, obstacle.reason.as_str());
-            yes(
-                Reason::Delivered,
-                format!("{delivered}; what comes next waits: {what}"),
-                None,
-            )
-        }
+        Because::Blocked(obstacle) => yes(Reason::Delivered, waits(obstacle), None),
         Because::Paused => yes(
             Reason::Delivered,
             format!("{delivered}; paused by annotation"),
             None,
         ),
         Because::Settled | Because::Working(_) | Because::Leaving(_) => {
-            yes(Reason::Delivered, delivered.to_owned(), None)
+            // A connection in trouble tells that itself; one that is missing has nowhere to tell it.
+            let missing = obstacle.filter(|o| o.reason == Reason::ReferenceMissing);
+            let message = missing.map_or_else(|| delivered.to_owned(), waits);
+            yes(Reason::Delivered, message, None)
         }
     }
 }
@@ -242,21 +242,23 @@ pub fn waiting_for(closed: &Blocked) -> Vec<String> {
     }
 }
 
-/// The status of a token after a pass.
-pub fn build(token: &MachineToken, pass: &Pass, plan: &Plan, ctx: &Context) -> MachineTokenStatus {
+/// The status of a token after a pass; conditions that `before` had keep their times.
+fn build(
+    token: &MachineToken,
+    before: Option<&MachineTokenStatus>,
+    pass: &Pass,
+    plan: &Plan,
+    ctx: &Context,
+) -> MachineTokenStatus {
     let (world, now) = (&pass.world, ctx.clock.now());
-    let before = token.status.clone().unwrap_or_default();
+    let before = before.map_or(&[][..], |before| &before.conditions);
     let verdict = verdict(world, &plan.because);
     let annotation = |name: &str| token.annotations().get(name).cloned();
     let ledger = world.ledger.as_ref();
     let marker = |generation, nonce: Option<&Nonce>| label(world, generation, nonce, ctx);
     let reference = &token.spec.connection_ref;
     MachineTokenStatus {
-        conditions: conditions(
-            &before.conditions,
-            findings(token, unresolved(world), &verdict),
-            now,
-        ),
+        conditions: conditions(before, findings(token, unresolved(world), &verdict), now),
         observed_generation: token.metadata.generation,
         connection: Some(format!("{}/{}", reference.kind().as_str(), reference.name)),
         secret: Some(pass.target_name()),
@@ -349,14 +351,17 @@ fn conditions(before: &[Condition], findings: Vec<Finding>, now: Timestamp) -> V
 }
 
 /// What the pass comes to: for metrics, and as an Event where someone should look and did not know yet.
-pub fn judge(pass: &mut Pass, plan: &Plan) {
+pub fn judge(pass: &mut Pass, plan: &Plan, ctx: &Context) {
     let Some(token) = pass.token.clone() else {
         return;
     };
     let verdict = verdict(&pass.world, &plan.because);
     let findings = findings(&token, unresolved(&pass.world), &verdict);
+    let before = ctx
+        .token_status
+        .latest(&token.metadata, token.status.as_ref());
     let known = |about: ConditionType, reason: Reason| {
-        let conditions = token.status.iter().flat_map(|status| &status.conditions);
+        let conditions = before.iter().flat_map(|status| &status.conditions);
         let mut same = conditions.filter(|known| known.type_ == about.as_str());
         same.any(|known| known.reason == reason.as_str())
     };
@@ -480,16 +485,15 @@ pub async fn report(pass: &Pass, plan: &Plan, ctx: &Context) -> Result<(), Error
     else {
         return Ok(());
     };
-    let status = build(token, pass, plan, ctx);
-    if token
-        .status
-        .as_ref()
-        .is_some_and(|before| same(before, &status))
-    {
+    let before = ctx
+        .token_status
+        .latest(&token.metadata, token.status.as_ref());
+    let status = build(token, before.as_ref(), pass, plan, ctx);
+    if before.as_ref().is_some_and(|before| same(before, &status)) {
         return Ok(());
     }
     let owner = || pass.owner().to_string();
-    write(token, &status, ctx)
+    write(token, before.as_ref(), status, ctx)
         .await
         .map_err(|source| Error::WriteStatus {
             owner: owner(),
@@ -514,7 +518,10 @@ pub async fn report_slowness(token: &MachineToken, ctx: &Context) -> Infallible 
 /// What a resource that is not ready shows when a pass did not come to its end. The pass, or the next
 /// one, reports what it really comes to: a failure of this write is of no importance.
 pub async fn report_unfinished(token: &MachineToken, reason: Reason, message: &str, ctx: &Context) {
-    let before = token.status.clone().unwrap_or_default();
+    let latest = ctx
+        .token_status
+        .latest(&token.metadata, token.status.as_ref());
+    let before = latest.clone().unwrap_or_default();
     let ready = |c: &Condition| c.type_ == ConditionType::Ready.as_str() && c.status == "True";
     if before.conditions.iter().any(ready) {
         return;
@@ -534,20 +541,25 @@ pub async fn report_unfinished(token: &MachineToken, reason: Reason, message: &s
         observed_generation: token.metadata.generation,
         ..before
     };
-    let _ = write(token, &status, ctx).await;
+    let _ = write(token, latest.as_ref(), status, ctx).await;
 }
 
 async fn write(
     token: &MachineToken,
-    status: &MachineTokenStatus,
+    before: Option<&MachineTokenStatus>,
+    status: MachineTokenStatus,
     ctx: &Context,
 ) -> Result<(), ClusterError> {
     let namespace = token.namespace().unwrap_or_default();
     let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &namespace);
-    let body = Patch::Merge(patch(status, token.status.as_ref()));
+    let body = Patch::Merge(patch(&status, before));
     let (name, params) = (token.name_any(), PatchParams::default());
     match answer(tokens.patch_status(&name, &params, &body)).await {
-        Ok(_) | Err(ClusterError::NotFound) => Ok(()),
+        Ok(stored) => {
+            ctx.token_status.keep(&stored.metadata, status);
+            Ok(())
+        }
+        Err(ClusterError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
 }

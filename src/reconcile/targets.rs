@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How long a refusal of a namespace is believed.
-const REFUSAL: Duration = Duration::from_secs(30);
+const REFUSAL: Duration = Duration::from_secs(10);
 
 /// How targets of a namespace are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub enum Coverage {
     Refused,
 }
 
-/// Called with the owner of a target that changed.
-pub type Changed = Arc<dyn Fn(&str, &str) + Send + Sync>;
+/// Called with a namespace and a name in it.
+pub type Tell = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 type Seen = HashMap<(String, String), Sighting>;
 
@@ -54,7 +54,8 @@ pub struct Targets {
     mac: Arc<MacKey>,
     seen: Arc<Mutex<Seen>>,
     namespaces: tokio::sync::Mutex<HashMap<String, (Coverage, Instant)>>,
-    changed: Changed,
+    changed: Tell,
+    freed: Tell,
 }
 
 impl std::fmt::Debug for Targets {
@@ -64,14 +65,16 @@ impl std::fmt::Debug for Targets {
 }
 
 impl Targets {
-    /// None yet. `changed(namespace, name of the owner)` is called when a watched target changes.
-    pub fn new(client: Client, mac: Arc<MacKey>, changed: Changed) -> Self {
+    /// None yet. `changed` is called with the owner of a watched target that changed, `freed` with the
+    /// name of one that was deleted, for those who wait for it.
+    pub fn new(client: Client, mac: Arc<MacKey>, changed: Tell, freed: Tell) -> Self {
         Self {
             client,
             mac,
             seen: Arc::default(),
             namespaces: tokio::sync::Mutex::default(),
             changed,
+            freed,
         }
     }
 
@@ -142,7 +145,8 @@ impl Targets {
         let (listed, first) = tokio::sync::oneshot::channel();
         let mut listed = Some(listed);
         let config = watcher::Config::default().labels(&selector());
-        let (seen, mac, changed) = (self.seen.clone(), self.mac.clone(), self.changed.clone());
+        let (seen, mac) = (self.seen.clone(), self.mac.clone());
+        let (changed, freed) = (self.changed.clone(), self.freed.clone());
         let namespace = namespace.to_owned();
         tokio::spawn(async move {
             let mut events = watcher(secrets, config).default_backoff().boxed();
@@ -150,6 +154,9 @@ impl Targets {
             while let Some(event) = events.next().await {
                 let Ok(event) = event else { continue };
                 let done = matches!(event, Event::InitDone);
+                if let Event::Delete(secret) = &event {
+                    freed(&namespace, &secret.name_any());
+                }
                 if let Some(owner) = observe(event, &namespace, &mac, &seen, &mut relist) {
                     changed(&namespace, &owner);
                 }

@@ -152,13 +152,12 @@ fn unusable(key: &ConnectionKey, checked: Option<&Checked>, ctx: &Context) -> Op
         return Some(Obstacle::new(Reason::ConnectionNotReady, message));
     };
     if let Some(obstacle) = &checked.obstacle {
-        let reason = match obstacle.reason {
-            Reason::BreakerOpen => Reason::BreakerOpen,
-            _ => Reason::ConnectionNotReady,
-        };
+        if obstacle.reason == Reason::BreakerOpen {
+            return Some(obstacle.clone());
+        }
         let why = obstacle.reason.as_str();
         let message = format!("{key} is not ready ({why}); see its conditions");
-        return Some(Obstacle::new(reason, message));
+        return Some(Obstacle::new(Reason::ConnectionNotReady, message));
     }
     let until = ctx.connections.paused_until(key)?;
     let message = format!(

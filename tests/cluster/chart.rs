@@ -53,7 +53,7 @@ async fn helm(arguments: &[&str]) -> (bool, String) {
 }
 
 /// The chart for the oldest supported cluster.
-async fn template(namespace: &str, values: &[&str]) -> (bool, String) {
+pub(crate) async fn template(namespace: &str, values: &[&str]) -> (bool, String) {
     let chart = package("charts/handover");
     let mut arguments = vec!["template", "handover", chart.to_str().unwrap()];
     arguments.extend(["--namespace", namespace, "--kube-version", "1.33.0"]);

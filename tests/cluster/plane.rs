@@ -93,7 +93,7 @@ pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
 }
 
 /// The whole chain: the reason stands at its end.
-fn explain(error: &dyn std::error::Error) -> String {
+pub(crate) fn explain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let lines: Vec<_> = causes.map(ToString::to_string).collect();
     let way_out = "HANDOVER_CLUSTER_TESTS=off leaves out the tests that need a control plane.";
