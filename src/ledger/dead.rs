@@ -46,3 +46,6 @@ fn is_spent(ledger: &Ledger, generation: Generation, nonce: &Nonce) -> bool {
         .chain(spent)
         .any(|pair| pair == (generation, nonce))
 }
+
+#[cfg(test)]
+mod tests;

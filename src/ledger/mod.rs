@@ -5,6 +5,8 @@
 //! ([`store`]). Target and status are projections of it and are never read back for a decision.
 
 pub mod dead;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod ids;
 pub mod marker;
 pub mod proof;

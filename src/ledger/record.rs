@@ -456,3 +456,6 @@ impl Ledger {
         self.history.drain(..surplus);
     }
 }
+
+#[cfg(test)]
+mod tests;

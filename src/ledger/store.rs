@@ -161,17 +161,18 @@ impl LedgerStore {
         match answer(self.secrets.patch(&name, &params, &patch)).await {
             Ok(stored) => Ok(Swap::Won(Snapshot::try_from(stored)?)),
             Err(
-                ClusterError::Conflict
+                error @ (ClusterError::Conflict
                 | ClusterError::Invalid
                 | ClusterError::NotFound
-                | ClusterError::Unknown,
-            ) => {
-                let live = self.read(&next.owner).await?;
-                Ok(match live {
-                    Some(live) if live.uid == before.uid && live.ledger == next => Swap::Won(live),
-                    live => Swap::Lost(live),
-                })
-            }
+                | ClusterError::Unknown),
+            ) => match self.read(&next.owner).await? {
+                Some(live) if live.uid == before.uid && live.ledger == next => Ok(Swap::Won(live)),
+                // Nobody was faster: the write itself was refused or lost, and is so again at once.
+                Some(live) if live.is_same_object(before) && live.version == before.version => {
+                    Err(error.into())
+                }
+                live => Ok(Swap::Lost(live)),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -219,15 +220,16 @@ impl Snapshot {
         })
     }
 
+    /// Whether a value is one that is held already: an old one in new clothes.
+    pub fn holds_value(&self, value: &SecretValue) -> bool {
+        self.values
+            .values()
+            .any(|held| held.get().expose() == value.expose())
+    }
+
     /// Whether this was read whole: then the values of its record are here.
     pub fn value(&self, generation: Generation) -> Option<&Stored<SecretValue>> {
         self.values.get(&generation)
-    }
-
-    /// Whether one of the stored values is this one.
-    pub fn shows(&self, value: &SecretValue) -> bool {
-        let mut stored = self.values.values();
-        stored.any(|stored| stored.get().expose() == value.expose())
     }
 
     /// The same without the values, to be kept.
@@ -334,3 +336,6 @@ fn first(ledger: &Ledger, value: Option<(Generation, &SecretValue)>) -> Secret {
         .insert(annotations::LEDGER.to_owned(), ledger.encode());
     secret
 }
+
+#[cfg(test)]
+mod tests;

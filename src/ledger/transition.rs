@@ -162,7 +162,7 @@ impl Ledger {
             previous_id,
         });
         next.epoch = next.epoch.next();
-        next.budget.fruitless = 0;
+        next.budget.fruitless = next.budget.fruitless.saturating_sub(1);
         next.backoff = None;
         next.last_rotate_at = next.last_rotate_at.max(pending.request);
         Some(next)
@@ -220,14 +220,19 @@ impl Ledger {
         Some(next)
     }
 
-    /// Whatever is past the end of its life is to be deleted, gates or not.
+    /// Whatever is past the end of its life is to be deleted, gates or not. One that retires and
+    /// outlives its successor is current again.
     pub fn condemn_expired(&self, now: Timestamp) -> Option<Self> {
         let over = |origin: &Origin| origin.expires_at.is_some_and(|end| end <= now);
         let mut next = self.clone();
         let pending = next.pending.take_if(|p| over(&p.origin)).map(|p| p.origin);
         let current = next.current.take_if(|c| over(&c.origin)).map(|c| c.origin);
         let retiring = next.retiring.take_if(|r| over(&r.origin)).map(|r| r.origin);
+        let lost = current.as_ref().map(|origin| origin.id.clone());
         next.doom([retiring, current, pending], now);
+        if let Some(lost) = lost {
+            next.restore(lost, now);
+        }
         (next != *self).then_some(next)
     }
 
@@ -353,6 +358,20 @@ impl Ledger {
             .filter(|pending| pending.origin.generation == generation)
     }
 
+    /// `lost` was in use and is no longer: the one that retires still works. Without this nothing would be
+    /// in use, and nothing could be issued either, since an attempt is in hand.
+    fn restore(&mut self, lost: CredentialId, at: Timestamp) {
+        if let Some(retiring) = self.retiring.take() {
+            self.epoch = self.epoch.next();
+            self.current = Some(Current {
+                origin: retiring.origin,
+                promoted_at: at,
+                proof: Proof::Probed, // it was, when it was promoted itself
+                previous_id: Some(lost),
+            });
+        }
+    }
+
     fn doom<const N: usize>(&mut self, origins: [Option<Origin>; N], since: Timestamp) {
         let origins = origins.into_iter().flatten();
         self.deleting
@@ -414,3 +433,6 @@ impl Backoff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

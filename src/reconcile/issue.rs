@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Context, Error, deletion, pass::Pass};
 use crate::{
     api::condition::Reason,
     instance,
     ledger::{
-        ids::Generation,
+        ids::{CredentialId, Generation},
         marker::{Marker, OwnerDigits},
         proof::{Armed, Condemned, CreateOnce},
         record::{Backoff, Failure, Intent, Ledger, Proof},
@@ -22,9 +22,10 @@ use crate::{
         world::{Task, Wish},
     },
     provider::{
-        Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
+        Flaw, Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
         Unknown, budget::Lane, errova::Errova,
     },
+    target::store::Asked,
     telemetry::{
         events::Happening,
         metrics::{IssueOutcome, Kind},
@@ -66,30 +67,9 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
         .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
     drop((turn, slot)); // what follows has priority over everybody's turn
     match outcome {
-        Outcome::Issued(issued) if is_of_another(&issued, pass) => {
-            give_up(&armed, confused(issued), pass, ctx).await
-        }
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
         Outcome::Unknown(unknown) => give_up(&armed, unknown, pass, ctx).await,
-    }
-}
-
-/// Whether an answer names or shows a credential that is recorded already. A cache in between, or a
-/// provider that mixes things up: neither may get the one in use delivered twice, or deleted.
-fn is_of_another(issued: &Issued, pass: &Pass) -> bool {
-    pass.snapshot.as_ref().is_some_and(|snapshot| {
-        let mut recorded = snapshot.ledger.recorded();
-        recorded.any(|origin| origin.id == issued.id) || snapshot.shows(&issued.value)
-    })
-}
-
-/// Such an answer says no more than one that cannot be read. An id that is recorded is not picked out
-/// of it: the transition refuses that.
-fn confused(issued: Issued) -> Unknown {
-    Unknown {
-        id: Some(issued.id),
-        unreadable: true,
     }
 }
 
@@ -108,7 +88,8 @@ async fn arm(
     let digits = OwnerDigits::of_uid(&owner.uid);
     let digits = digits.map_err(|_| failed(instance::InstanceError::Damaged))?;
     let timeout = ctx.connections.timeout(&order.place, &owner.namespace);
-    let (now, asked) = (ctx.clock.now(), Instant::now());
+    let asked = Asked::now(&ctx.clock);
+    let now = asked.wall;
     let grace = jiff::SignedDuration::try_from(timeout * 2).unwrap_or_default();
     let intent = Intent {
         generation: order.generation,
@@ -136,7 +117,7 @@ async fn arm(
         nonce,
     };
     // Sent before the grace is over even if the exchange takes all of its time.
-    let create = (marker, asked + timeout);
+    let create = (marker, asked.monotonic + timeout);
     let arm = ctx.ledger_store.arm(before, next, &intent, create).await;
     match arm.map_err(|source| Error::WriteLedger { owner, source })? {
         Arm::Won(armed, create, snapshot) => {
@@ -161,6 +142,27 @@ async fn keep(
     ctx: &Context,
 ) -> Result<(), Error> {
     let Issued { id, value, flaw } = issued;
+    if pass
+        .armed_place()
+        .is_some_and(|place| ctx.ledgers.records(&place, &id))
+    {
+        // Somebody else's id, or one of our own: neither kept nor deleted by this answer's word.
+        return give_up(
+            &armed,
+            Unknown {
+                id: None,
+                unreadable: true,
+            },
+            pass,
+            ctx,
+        )
+        .await;
+    }
+    let old = pass
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| snapshot.holds_value(&value));
+    let flaw = flaw.or(old.then_some(Flaw::OldValue));
     let generation = armed.generation();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -274,7 +276,13 @@ async fn give_up(
     }
     let generation = armed.generation();
     let now = ctx.clock.now();
-    let id = unknown.id;
+    // An id that stands in a ledger is not deleted by the word of a damaged answer.
+    let known = |id: &CredentialId| {
+        place
+            .as_ref()
+            .is_none_or(|place| ctx.ledgers.records(place, id))
+    };
+    let id = unknown.id.filter(|id| !known(id));
     let next = |ledger: &Ledger, backoff: Option<Backoff>| {
         let abandoned = ledger.abandon(generation, now, backoff)?;
         // An id that could be picked out of the damaged answer is known, and known to be ours.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Context, Error, credential, gather, pass::Pass, status};
 use crate::{
-    api::machine_token::MachineToken,
+    api::{condition::Reason, machine_token::MachineToken},
     plan::{Plan, schedule, world::Resource},
     telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
 };
@@ -26,7 +26,10 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
     });
     match &outcome {
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
-        Err(error) => tracing::warn!(error = error as &dyn std::error::Error, "a pass failed"),
+        Err(error) => {
+            tracing::warn!(error = error as &dyn std::error::Error, "a pass failed");
+            status::report_unfinished(&token, Reason::Pending, &error.to_string(), &ctx).await;
+        }
     }
     outcome
 }

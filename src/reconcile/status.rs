@@ -501,25 +501,40 @@ pub async fn report(pass: &Pass, plan: &Plan, ctx: &Context) -> Result<(), Error
 /// the outcome, but nobody should wait for it in the dark. Never ends.
 pub async fn report_slowness(token: &MachineToken, ctx: &Context) -> Infallible {
     tokio::time::sleep(SLOW).await;
-    let before = token.status.clone().unwrap_or_default();
-    let ready = |c: &&Condition| c.type_ == ConditionType::Ready.as_str() && c.status == "True";
-    if before.conditions.iter().find(ready).is_none() {
-        let verdict = Verdict {
-            ready: false,
-            stalled: false,
-            reason: Reason::Issuing,
-            message: "work on this resource is under way".to_owned(),
-            blocked: None,
-        };
-        let findings = findings(token, 0, &verdict);
-        let status = MachineTokenStatus {
-            conditions: conditions(&before.conditions, findings, ctx.clock.now()),
-            observed_generation: token.metadata.generation,
-            ..before
-        };
-        let _ = write(token, &status, ctx).await; // the pass itself reports what it comes to
-    }
+    report_unfinished(
+        token,
+        Reason::Issuing,
+        "work on this resource is under way",
+        ctx,
+    )
+    .await;
     std::future::pending().await
+}
+
+/// What a resource that is not ready shows when a pass did not come to its end. The pass, or the next
+/// one, reports what it really comes to: a failure of this write is of no importance.
+pub async fn report_unfinished(token: &MachineToken, reason: Reason, message: &str, ctx: &Context) {
+    let before = token.status.clone().unwrap_or_default();
+    let ready = |c: &Condition| c.type_ == ConditionType::Ready.as_str() && c.status == "True";
+    if before.conditions.iter().any(ready) {
+        return;
+    }
+    let message = message.to_owned();
+    let verdict = Verdict {
+        ready: false,
+        stalled: false,
+        reason,
+        message,
+        blocked: None,
+    };
+    let orphans = before.suspected_orphans.as_ref().map_or(0, Vec::len);
+    let findings = findings(token, orphans, &verdict);
+    let status = MachineTokenStatus {
+        conditions: conditions(&before.conditions, findings, ctx.clock.now()),
+        observed_generation: token.metadata.generation,
+        ..before
+    };
+    let _ = write(token, &status, ctx).await;
 }
 
 async fn write(

@@ -20,7 +20,7 @@ use crate::{
         moment::Moment,
         rotation::{self, BeforeExpiry},
     },
-    ledger::record::Kind,
+    ledger::record::{Kind, Place},
     plan::{
         Obstacle,
         world::{Rhythm, Rotation, Wish},
@@ -36,16 +36,14 @@ pub(super) fn of(
 ) -> (Wish, Option<Obstacle>) {
     let (connected, refused) = connect(token, ctx);
     let (rotation, invalid) = rotation(token, connected.as_ref(), ctx);
-    let place = connected
-        .as_ref()
-        .map(|connected| connected.checked.place.clone());
+    let place = connected.as_ref().map(|connected| connected.place.clone());
     let life = token.spec.expires_after.as_ref();
     let ceiling = connected
         .as_ref()
         .and_then(|connected| connected.grant.max_lifetime.as_ref());
     let version = connected
         .as_ref()
-        .map_or("", |connected| connected.checked.version.as_str());
+        .map_or("", |connected| connected.version.as_str());
     let generation = token.metadata.generation.unwrap_or_default();
     let wish = Wish {
         spec_hash: place
@@ -115,7 +113,8 @@ fn rhythm(token: &MachineToken, ctx: &Context) -> (Rhythm, Option<Obstacle>) {
 /// A connection that admits this token.
 #[derive(Debug)]
 struct Connected {
-    checked: Checked,
+    place: Place,
+    version: String,
     grant: Grant,
     max_unresolved: usize,
     issued_after: Option<Timestamp>,
@@ -134,16 +133,11 @@ fn connect(token: &MachineToken, ctx: &Context) -> (Option<Connected>, Option<Ob
         Err(obstacle) => return (None, Some(obstacle)),
     };
     let key = described.key();
-    let Some(checked) = ctx.connections.get(&key) else {
-        let message = format!("{key} has not been checked yet");
-        return (
-            None,
-            Some(Obstacle::new(Reason::ConnectionNotReady, message)),
-        );
-    };
-    let obstacle = unusable(&key, &checked, ctx);
+    let checked = ctx.connections.get(&key);
+    let obstacle = unusable(&key, checked.as_ref(), ctx);
     let connected = Connected {
-        checked,
+        place: described.place(),
+        version: checked.map(|checked| checked.version).unwrap_or_default(),
         grant,
         max_unresolved: described.settings.max_unresolved(),
         issued_after: described.settings.issued_after.map(|Moment(at)| at),
@@ -152,7 +146,11 @@ fn connect(token: &MachineToken, ctx: &Context) -> (Option<Connected>, Option<Ob
 }
 
 /// Why nothing can be issued by a connection that admits it.
-fn unusable(key: &ConnectionKey, checked: &Checked, ctx: &Context) -> Option<Obstacle> {
+fn unusable(key: &ConnectionKey, checked: Option<&Checked>, ctx: &Context) -> Option<Obstacle> {
+    let Some(checked) = checked else {
+        let message = format!("{key} has not been checked yet");
+        return Some(Obstacle::new(Reason::ConnectionNotReady, message));
+    };
     if let Some(obstacle) = &checked.obstacle {
         let reason = match obstacle.reason {
             Reason::BreakerOpen => Reason::BreakerOpen,
