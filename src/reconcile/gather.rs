@@ -129,9 +129,6 @@ async fn see_target(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
             if let Some(sighting) = &pass.sighting {
                 pass.world.target = sighting.target(&owner);
             }
-            if matches!(pass.world.target, Target::Foreign { .. }) {
-                pass.read_target(ctx).await?; // what is not ours is not watched, and may be gone
-            }
         }
     }
     Ok(())
