@@ -203,13 +203,14 @@ fn a_72_a_connection_that_goes_first_is_reported_and_its_return_ends_the_duty() 
                 world.stop().await;
                 world.start();
             }
-            world
-                .until(MINUTE * 2, "reported", |w| {
-                    w.reason("ci") == "ReferenceMissing"
-                })
-                .await;
+            world.pass(MINUTE * 2).await;
             assert_eq!(world.value("ci"), Some(value), "what is in use stays");
             world.delete("ci");
+            let reported = |w: &World| {
+                w.condition("ci", "Ready")
+                    .is_some_and(|(_, _, message)| message.contains("does not exist"))
+            };
+            world.until(MINUTE, "reported", reported).await;
             world.until(MINUTE * 12, "released", is_gone).await;
             world.pass(HOUR).await;
             world.api.apply_as_user(&connection());

@@ -59,7 +59,8 @@ fn a_51_a_secret_of_somebody_else_is_left_alone_and_its_owner_named() {
             world.pass(MINUTE).await;
             let spent = requests(&world);
             world.pass(HOUR).await;
-            assert!(requests(&world) - spent <= 14, "{}", world.story());
+            // It is not watched: asked for once a minute, by a rehearsal and a look.
+            assert!(requests(&world) - spent <= 122, "{}", world.story());
             let (_, _, message) = world.condition("ci", "Ready").unwrap();
             assert!(message.contains(named), "{message}");
             assert_eq!(world.api.get::<Secret>(TENANT, "ci").unwrap(), before);
@@ -86,7 +87,7 @@ fn a_53_the_second_of_two_tokens_with_one_target_stalls_before_any_create() {
         assert!(message.contains("MachineToken ci"), "{message}");
         let spent = requests(&world);
         world.pass(HOUR).await;
-        assert!(requests(&world) - spent <= 14, "{}", world.story());
+        assert!(requests(&world) - spent <= 2, "{}", world.story());
         assert_eq!(world.calls(Operation::TokenCreate).len(), 1);
         assert_eq!(world.value("ci"), Some(value.clone()));
         world.delete("twin");
@@ -133,9 +134,11 @@ fn an_immutable_target_is_reported_and_the_credential_in_use_stays() {
         let value = world.issued("ci", json!({})).await;
         world.edit_target("ci", &json!({ "immutable": true }));
         world.ask_rotation("ci");
-        world
-            .until(MINUTE, "reported", |w| w.reason("ci") == "TargetRejected")
-            .await;
+        let reported = |w: &World| {
+            w.condition("ci", "Ready")
+                .is_some_and(|(_, _, message)| message.contains("immutable"))
+        };
+        world.until(MINUTE, "reported", reported).await;
         world.pass(HOUR).await;
         assert_eq!(world.value("ci"), Some(value.clone()));
         assert!(world.errova.authenticates(&value));
