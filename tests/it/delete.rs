@@ -65,6 +65,26 @@ fn a_67_a_provider_that_is_down_for_a_week_gets_every_revocation_in_the_end() {
 }
 
 #[test]
+fn a_provider_that_is_down_is_asked_less_and_less_often() {
+    in_virtual_time(async {
+        let world = World::started().await;
+        world.issued("ci", json!({})).await;
+        world.errova.order_fault(FaultOrder {
+            faults: vec![Fault::LoseRequest],
+            ..FaultOrder::default()
+        });
+        let before = world.errova.audit().len();
+        world.pass(DAY).await;
+        let asked = world.errova.audit_since(before).len();
+        assert!((100..200).contains(&asked), "{asked} times in a day");
+        world.errova.clear_faults();
+        world
+            .until(MINUTE * 11, "connected", World::is_connected)
+            .await;
+    });
+}
+
+#[test]
 fn a_63_a_revocation_that_is_refused_keeps_the_duty_beyond_the_resource() {
     in_virtual_time(async {
         let world = World::started().await;
