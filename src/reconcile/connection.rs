@@ -6,6 +6,7 @@
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
 use kube::{
     Api, Resource, ResourceExt as _,
@@ -110,11 +111,7 @@ pub async fn reconcile<K: AnyConnection>(
     let changed = before.as_ref().is_none_or(|before| {
         before.version != checked.version || before.obstacle.is_none() != ready
     });
-    let wait = if ready {
-        spread(ctx.times.sweep(), &described.uid)
-    } else {
-        ctx.times.retry()
-    };
+    let wait = pause(&checked, &described.uid, &ctx);
     if let (Some(before), true) = (&before, changed) {
         tell(&*connection, before, &checked, &ctx);
     }
@@ -126,6 +123,24 @@ pub async fn reconcile<K: AnyConnection>(
     Ok(Action::requeue(
         Duration::try_from(wait).unwrap_or(Duration::from_secs(60)),
     ))
+}
+
+/// Until the next check. A provider that does not answer is asked less and less often; everything else is
+/// for people to put right, who should not have to wait.
+fn pause(checked: &Checked, uid: &str, ctx: &Context) -> SignedDuration {
+    let times = &ctx.times;
+    match checked.obstacle.as_ref().map(|obstacle| obstacle.reason) {
+        None => {
+            ctx.failures.clear(uid);
+            spread(times.sweep(), uid)
+        }
+        Some(Reason::ProviderUnavailable) => {
+            let failures = ctx.failures.count(uid);
+            let grown = times.retry().saturating_mul(1 << failures.min(16));
+            grown.min(times.longest_retry())
+        }
+        Some(_) => times.retry(),
+    }
 }
 
 fn tell<K: AnyConnection>(connection: &K, before: &Checked, now: &Checked, ctx: &Context) {

@@ -46,6 +46,9 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
         status::judge(&mut pass, plan, ctx);
     }
     settle(&mut pass, ctx);
+    if matches!(pass.world.resource, Resource::Gone) && pass.snapshot.is_some() {
+        ctx.leftovers.notify_one(); // not in `settle`: the leftovers would wake themselves, for ever
+    }
     let outcome = plan
         .as_ref()
         .map_or(PassOutcome::Failed, |plan| (&plan.because).into());
@@ -77,9 +80,6 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
             };
             ctx.metrics.resource(resource_id(pass), series);
         }
-    }
-    if gone && pass.snapshot.is_some() {
-        ctx.leftovers.notify_one();
     }
     for (happening, note) in pass.happened.drain(..) {
         tracing::info!(owner = %pass.world.owner, happening = happening.reason(), "{note}");

@@ -88,7 +88,8 @@ pub fn install(options: &LogOptions) -> Result<(), LogError> {
     Ok(())
 }
 
-fn subscriber<W>(
+/// What [`install`] installs, writing to somewhere else.
+pub fn subscriber<W>(
     options: &LogOptions,
     writer: W,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, LogError>

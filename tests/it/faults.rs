@@ -248,8 +248,17 @@ async fn persist(row: &Row) {
 
 #[test]
 fn a_09_a_create_that_always_goes_wrong_stays_within_the_budget_for_a_day() {
+    let telling = [
+        "lost response",
+        "409",
+        "no value",
+        "422",
+        "429 without Retry-After",
+        "429 with seconds",
+        "less scope than asked",
+    ];
     let all = table().into_iter();
-    for row in all.filter(|row| row.end != End::Unharmed) {
+    for row in all.filter(|row| telling.contains(&row.name)) {
         in_virtual_time(persist(&row));
     }
 }

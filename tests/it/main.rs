@@ -13,7 +13,13 @@ mod apiserver; // the in-process API server keeps the contract of the real one
 mod borders; // who may know whom
 mod counts; // what a token costs, in requests
 mod crash; // an operator that dies at every request
+mod delete; // the end of a token
+mod drift; // what others do to target and ledger
 mod faults; // what providers, proxies and the API server do wrong
 mod issue; // from a manifest to a target Secret
+mod leaks; // every value ever issued, searched everywhere
 mod manifests; // generated files, the chart's copies, examples, CEL rules
 mod operations; // the tables of docs/operations.md
+mod ownership; // Secrets that are not ours
+mod rotate; // when, how often, and what the one before waits for
+mod scale; // many tokens, one connection

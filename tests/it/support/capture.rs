@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use handover::telemetry::logs::{self, LogOptions};
 use k8s_openapi::ByteString;
 use serde_json::json;
 use tracing::subscriber::{self, DefaultGuard};
@@ -180,6 +181,19 @@ impl Logs {
             .with_span_events(FmtSpan::FULL)
             .with_writer(move || sink.clone())
             .finish();
+        (logs, subscriber::set_default(subscriber))
+    }
+
+    /// Captures what the operator would print at this level: behind the limits that it sets to the crates
+    /// below it.
+    pub(crate) fn as_shipped(filter: &str) -> (Self, DefaultGuard) {
+        let logs = Self::default();
+        let sink = logs.clone();
+        let options = LogOptions {
+            filter: filter.to_owned(),
+            ..LogOptions::default()
+        };
+        let subscriber = logs::subscriber(&options, move || sink.clone()).unwrap();
         (logs, subscriber::set_default(subscriber))
     }
 
