@@ -9,6 +9,7 @@ use crate::ledger::fixtures::NOON;
 
 mod deletion;
 mod gates;
+mod issuing;
 mod schedule;
 mod spread;
 mod target;
