@@ -10,7 +10,9 @@ use crate::ledger::fixtures::NOON;
 mod deletion;
 mod gates;
 mod issuing;
+mod properties;
 mod schedule;
+mod simulator;
 mod spread;
 mod target;
 

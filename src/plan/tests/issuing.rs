@@ -120,7 +120,7 @@ fn the_cause_tells_what_was_there_before() {
         ),
         (
             "a forfeited credential",
-            World::issued().record(|l| l.forfeit().unwrap()),
+            World::issued().record(|l| l.forfeit(NOON).unwrap()),
             "Issue LedgerLost",
             None,
         ),

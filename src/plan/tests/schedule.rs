@@ -297,6 +297,6 @@ fn the_earliest_wins_and_says_why() {
     assert_eq!(cause(&world), Cause::Requested);
     let world = world.wishing(|wish| wish.spec_hash = Some("spec-2".to_owned()));
     assert_eq!(cause(&world), Cause::SpecChanged);
-    let world = world.record(|ledger| ledger.forfeit().unwrap());
+    let world = world.record(|ledger| ledger.forfeit(NOON).unwrap());
     assert_eq!(cause(&world), Cause::LedgerLost);
 }

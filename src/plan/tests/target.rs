@@ -159,7 +159,7 @@ fn a_ledger_that_was_set_back_does_not_overwrite_a_newer_target() {
 
 #[test]
 fn what_was_forfeited_is_not_written_but_replaced() {
-    let forfeited = |world: World| world.record(|ledger| ledger.forfeit().unwrap());
+    let forfeited = |world: World| world.record(|ledger| ledger.forfeit(NOON).unwrap());
     check([
         (
             "the target still shows it",
