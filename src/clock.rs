@@ -1,9 +1,14 @@
 //! The only question for the time. Everything else takes it as an argument.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+
+use crate::moment::after;
 
 /// Where "now" comes from. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -11,18 +16,18 @@ pub struct Clock(Arc<Source>);
 
 #[derive(Debug)]
 enum Source {
-    System,
+    /// The clock of the machine, corrected by what the API server's answers say.
+    System { ahead: AtomicI64 },
     /// Wall time that moves with tokio's clock: virtual under a paused runtime.
-    Runtime {
-        epoch: Timestamp,
-        started: Instant,
-    },
+    Runtime { epoch: Timestamp, started: Instant },
 }
 
 impl Clock {
     /// The clock of the machine.
     pub fn system() -> Self {
-        Self(Arc::new(Source::System))
+        Self(Arc::new(Source::System {
+            ahead: AtomicI64::new(0),
+        }))
     }
 
     /// A clock that reads `epoch` now and advances with tokio's clock.
@@ -37,13 +42,54 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the place that asks")]
-            Source::System => Timestamp::now(),
+            Source::System { ahead } => after(
+                Timestamp::now(),
+                SignedDuration::from_millis(ahead.load(Ordering::Relaxed)),
+            ),
             Source::Runtime { epoch, started } => {
                 let passed = i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-                epoch
-                    .checked_add(passed.milliseconds())
-                    .unwrap_or(Timestamp::MAX)
+                after(*epoch, SignedDuration::from_millis(passed))
             }
         }
+    }
+
+    /// Takes in the time of a `Date` header. Times of the protocol are those of the API server, which
+    /// every replica shares; a header has whole seconds and a way behind it, so a small difference says
+    /// nothing.
+    pub fn observe(&self, server: Timestamp) {
+        let Source::System { ahead } = &*self.0 else {
+            return;
+        };
+        #[expect(clippy::disallowed_methods, reason = "this is the place that asks")]
+        let difference = server.duration_since(Timestamp::now());
+        let skew = if difference.abs() > TOLERANCE {
+            difference
+        } else {
+            SignedDuration::ZERO
+        };
+        ahead.store(
+            i64::try_from(skew.as_millis()).unwrap_or(0),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// What two clocks may differ in without being corrected.
+const TOLERANCE: SignedDuration = SignedDuration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::before;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_corrected_and_one_that_is_right_is_left_alone() {
+        let clock = Clock::system();
+        let right = clock.now();
+        clock.observe(before(right, SignedDuration::from_secs(2)));
+        assert!(clock.now() >= right);
+        let behind = before(right, SignedDuration::from_mins(10));
+        clock.observe(behind);
+        assert!(clock.now() < after(behind, SignedDuration::from_secs(5)));
     }
 }

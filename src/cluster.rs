@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use kube::core::Status;
+use kube::{Client, client::ClientBuilder, core::Status};
+use tower::util::MapResponseLayer;
+
+use crate::{clock::Clock, moment::http_date};
 
 /// The longest that one request of ours may take.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -88,4 +91,19 @@ pub async fn answer<T>(
         Ok(Err(error)) => Err(error.into()),
         Err(_elapsed) => Err(ClusterError::Unknown),
     }
+}
+
+/// A client that sends every request once, and tells `clock` what time the API server has.
+pub fn client(mut config: kube::Config, clock: Clock) -> Result<Client, kube::Error> {
+    config.default_retry = false; // a hidden retry turns a committed write into a conflict
+    let observe = move |response: http::Response<_>| {
+        let date = response.headers().get(http::header::DATE);
+        let date = date.and_then(|date| date.to_str().ok()).and_then(http_date);
+        if let Some(date) = date {
+            clock.observe(date);
+        }
+        response
+    };
+    let layer = MapResponseLayer::new(observe);
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }

@@ -107,8 +107,7 @@ impl Condemned {
     }
 
     /// An id that was issued for an intent and could not be kept: nobody will ever hold its value.
-    pub fn unkept(armed: Armed, id: CredentialId) -> Self {
-        let Armed { generation: _ } = armed; // spent: it can be filled no more
+    pub fn unkept(_armed: Armed, id: CredentialId) -> Self {
         Self::new(id)
     }
 

@@ -161,17 +161,18 @@ impl LedgerStore {
         match answer(self.secrets.patch(&name, &params, &patch)).await {
             Ok(stored) => Ok(Swap::Won(Snapshot::try_from(stored)?)),
             Err(
-                ClusterError::Conflict
+                error @ (ClusterError::Conflict
                 | ClusterError::Invalid
                 | ClusterError::NotFound
-                | ClusterError::Unknown,
-            ) => {
-                let live = self.read(&next.owner).await?;
-                Ok(match live {
-                    Some(live) if live.uid == before.uid && live.ledger == next => Swap::Won(live),
-                    live => Swap::Lost(live),
-                })
-            }
+                | ClusterError::Unknown),
+            ) => match self.read(&next.owner).await? {
+                Some(live) if live.uid == before.uid && live.ledger == next => Ok(Swap::Won(live)),
+                // Nobody was faster: the write itself was refused or lost, and is so again at once.
+                Some(live) if live.is_same_object(before) && live.version == before.version => {
+                    Err(error.into())
+                }
+                live => Ok(Swap::Lost(live)),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -217,6 +218,13 @@ impl Snapshot {
             version: Version::of(metadata)?,
             values: BTreeMap::new(),
         })
+    }
+
+    /// Whether a value is one that is held already: an old one in new clothes.
+    pub fn holds_value(&self, value: &SecretValue) -> bool {
+        self.values
+            .values()
+            .any(|held| held.get().expose() == value.expose())
     }
 
     /// Whether this was read whole: then the values of its record are here.

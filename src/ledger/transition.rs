@@ -162,7 +162,7 @@ impl Ledger {
             previous_id,
         });
         next.epoch = next.epoch.next();
-        next.budget.fruitless = 0;
+        next.budget.fruitless = next.budget.fruitless.saturating_sub(1);
         next.backoff = None;
         next.last_rotate_at = next.last_rotate_at.max(pending.request);
         Some(next)

@@ -18,14 +18,26 @@ pub struct Obstacle {
     pub reason: Reason,
     /// For people: names the field or object, and the remedy. Never a value, never the provider's text.
     pub message: String,
+    /// When it ends by itself, if that is known.
+    pub until: Option<Timestamp>,
 }
 
 impl Obstacle {
+    /// The same, ending by itself at a known time.
+    #[must_use]
+    pub fn until(self, until: Timestamp) -> Self {
+        Self {
+            until: Some(until),
+            ..self
+        }
+    }
+
     /// An obstacle with its message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
+            until: None,
         }
     }
 }

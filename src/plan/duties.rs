@@ -29,6 +29,19 @@ pub(super) fn abandon_orphaned_intent(world: &World, now: Timestamp) -> Option<P
     None
 }
 
+/// A namespace that is being deleted does not wait for any provider: the duty is in the ledger.
+pub(super) fn release_with_namespace(world: &World, _now: Timestamp) -> Option<Plan> {
+    let Resource::Deleting(deletion) = &world.resource else {
+        return None;
+    };
+    let recorded = world
+        .ledger
+        .as_ref()
+        .is_none_or(|ledger| ledger.tombstone.is_some());
+    let release = deletion.claimed && deletion.terminating && recorded;
+    release.then(|| Plan::act(Effect::Release, Work::Record))
+}
+
 /// The end of a life is kept even where the provider cannot keep it.
 pub(super) fn condemn_expired(world: &World, now: Timestamp) -> Option<Plan> {
     let ledger = world.ledger.as_ref()?;
@@ -86,8 +99,8 @@ pub(super) fn remove_target_when_buried(world: &World, now: Timestamp) -> Option
     Some(Plan::act(Effect::RemoveTarget, Work::Record))
 }
 
-/// The finalizer leaves when the known ids are gone, after `deletionTimeout`, or at once with its
-/// namespace. The duty stays in the ledger.
+/// The finalizer leaves when the known ids are gone, or after `deletionTimeout`. The duty stays in the
+/// ledger.
 pub(super) fn release_resource(world: &World, now: Timestamp) -> Option<Plan> {
     let Resource::Deleting(deletion) = &world.resource else {
         return None;
@@ -103,7 +116,7 @@ pub(super) fn release_resource(world: &World, now: Timestamp) -> Option<Plan> {
             let target_done =
                 tombstone.retain.is_some() || !matches!(world.target, Target::Ours(_));
             let done = ledger.deleting.is_empty() && ledger.intent.is_none() && target_done;
-            done || late || deletion.terminating
+            done || late
         }
     };
     release.then(|| Plan::act(Effect::Release, Work::Record))

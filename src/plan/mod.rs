@@ -1,6 +1,6 @@
 //! What to do next about one credential, and why. Pure: no I/O, no clock, no runtime.
 //!
-//! The order of [`RULES`] is the design: the first rule that has something to say wins. Duties towards
+//! The order of `RULES` is the design: the first rule that has something to say wins. Duties towards
 //! what exists come first (a deletion, an orphaned intent, a revocation), then the credential in hand,
 //! then the target, then the one that retires, and a new one last.
 
@@ -143,6 +143,7 @@ type Rule = fn(&World, Timestamp) -> Option<Plan>;
 const RULES: &[Rule] = &[
     duties::bury_when_deleted,
     duties::abandon_orphaned_intent, // armed by a holder that is gone; never sent again
+    duties::release_with_namespace,
     duties::condemn_expired,
     duties::revoke_condemned, // in an absorbing state already: finish it
     duties::settle_resolved,

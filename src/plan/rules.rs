@@ -35,7 +35,7 @@ pub(super) fn claim_resource(world: &World, _now: Timestamp) -> Option<Plan> {
 /// A Secret of that name that is not ours, or that nobody can change, is left alone.
 pub(super) fn refuse_foreign_target(world: &World, now: Timestamp) -> Option<Plan> {
     world.wish()?;
-    let poll = Some(after(now, world.times.longest_retry()));
+    let poll = Some(after(now, world.times.obstacle_poll()));
     match &world.target {
         Target::Foreign { holder } => Some(Plan::blocked(foreign(holder.as_deref()), poll)),
         Target::Ours(seen) if seen.immutable => Some(Plan::blocked(immutable(), poll)),
@@ -282,7 +282,11 @@ fn may_issue(
     if let Some(obstacle) = &world.obstacle {
         return Err((
             obstacle.clone(),
-            Some(after(now, world.times.longest_retry())),
+            Some(
+                obstacle
+                    .until
+                    .unwrap_or_else(|| after(now, world.times.obstacle_poll())),
+            ),
         ));
     }
     if world.memory.stopping {

@@ -66,6 +66,11 @@ impl Times {
         self.of(seconds(10 * MINUTE))
     }
 
+    /// Between two looks at an obstacle whose end no watch shows.
+    pub fn obstacle_poll(&self) -> SignedDuration {
+        self.of(seconds(MINUTE))
+    }
+
     /// Between two deliveries of an unchanged credential.
     pub fn repair_interval(&self) -> SignedDuration {
         self.of(seconds(10))

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header};
-use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     ledger::proof::CreateOnce,
+    moment::http_date,
     transport::{Transport, TransportError},
 };
 
@@ -191,14 +192,16 @@ impl fmt::Debug for Line {
 /// our clock may be wrong.
 fn wait_asked_for(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let now = text(header::DATE.as_str()).and_then(date).unwrap_or(now);
+    let now = text(header::DATE.as_str())
+        .and_then(http_date)
+        .unwrap_or(now);
     let until = |then: Timestamp| {
         Duration::from_secs(u64::try_from(then.as_second() - now.as_second()).unwrap_or(0))
     };
     let retry_after = text(header::RETRY_AFTER.as_str()).and_then(|value| {
         seconds(value)
             .map(Duration::from_secs)
-            .or_else(|| date(value).map(until))
+            .or_else(|| http_date(value).map(until))
     });
     let reset = || {
         let value = RESET_HEADERS
@@ -219,11 +222,6 @@ fn wait_asked_for(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 fn seconds(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
-}
-
-fn date(text: &str) -> Option<Timestamp> {
-    let parser = DateTimeParser::new().relaxed_weekday(true);
-    parser.parse_timestamp(text).ok()
 }
 
 #[cfg(test)]

@@ -214,7 +214,8 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || literal(host).is_some_and(|address| address.is_loopback())
 }
 
-fn is_host(host: &str) -> bool {
+/// Whether `host` is a name or a literal address, without port or userinfo.
+pub(crate) fn is_host(host: &str) -> bool {
     let named = host
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));

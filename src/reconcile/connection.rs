@@ -172,9 +172,17 @@ async fn check<K: AnyConnection>(
         }
     };
     checked.version = format!("{}/{version}", described.generation);
-    match ctx.connections.build(described, admin) {
+    let before = ctx.connections.get(&described.key());
+    let same = before
+        .as_ref()
+        .filter(|before| before.version == checked.version);
+    let known = same.and_then(|before| before.provider.clone());
+    match known.map_or_else(|| ctx.connections.build(described, admin), Ok) {
         Ok(provider) => {
-            checked.obstacle = authenticate(&provider).await;
+            let worked = before.is_some_and(|before| before.obstacle.is_none());
+            let refused = authenticate(&provider).await;
+            // A pause says nothing about the credential.
+            checked.obstacle = refused.filter(|o| !(worked && o.reason == Reason::RateLimited));
             checked.provider = Some(provider);
         }
         Err(obstacle) => checked.obstacle = Some(obstacle),
@@ -355,13 +363,17 @@ fn build_status<K: AnyConnection>(
             .sum();
         i64::try_from(total).ok()
     };
+    let pending = sum(true);
+    let count = u64::try_from(pending.unwrap_or_default()).unwrap_or_default();
+    ctx.metrics
+        .pending_revocations(&described.full_name(), count);
     ConnectionStatus {
         conditions,
         observed_generation: generation,
         provider: Some("errova".to_owned()),
         url: Some(described.settings.url().to_owned()),
         credentials: sum(false),
-        pending_revocations: sum(true),
+        pending_revocations: pending,
         last_handled_reconcile_at: connection
             .annotations()
             .get(annotations::RECONCILE_REQUESTED_AT)
@@ -377,6 +389,7 @@ fn in_namespace(ledger: &Ledger, described: &Described) -> bool {
 }
 
 /// After a failed check.
+#[expect(clippy::needless_pass_by_value, reason = "the controller's signature")]
 pub fn on_error<K: AnyConnection>(connection: Arc<K>, error: &Error, ctx: Arc<Context>) -> Action {
     tracing::warn!(
         error = error as &dyn std::error::Error,

@@ -9,7 +9,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
-use tokio::time::Instant;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     api::{
@@ -79,8 +82,15 @@ pub struct Checked {
     pub timeout: Duration,
 }
 
-/// Requests per minute, requests in flight, and the budget that was made of them.
-type Allowance = (u32, u32, Arc<Budget>);
+/// What one connection may ask of its provider.
+#[derive(Clone)]
+struct Allowance {
+    per_minute: u32,
+    in_flight: u32,
+    budget: Arc<Budget>,
+    /// One for each create that may be armed at once.
+    turns: Arc<Semaphore>,
+}
 
 /// All of them.
 pub struct Connections {
@@ -195,6 +205,11 @@ impl ConnectionKey {
         self.kind
     }
 
+    /// Its namespace; empty for one of the cluster.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -278,11 +293,21 @@ impl Connections {
         checked.unwrap_or(Duration::from_secs(30))
     }
 
+    /// Waits for a turn to create something: an intent that is armed should be sent at once, not queue
+    /// for the budget behind others. First come, first served.
+    pub async fn turn(&self, place: &Place, namespace: &str) -> Option<OwnedSemaphorePermit> {
+        let key = ConnectionKey::of(place, namespace)?;
+        let turns = lock(&self.budgets)
+            .get(&key)
+            .map(|allowance| allowance.turns.clone())?;
+        turns.acquire_owned().await.ok()
+    }
+
     /// When the provider's own pause of a connection ends, if it asked for one.
     pub fn paused_until(&self, key: &ConnectionKey) -> Option<Timestamp> {
         let budget = lock(&self.budgets)
             .get(key)
-            .map(|(_, _, budget)| budget.clone())?;
+            .map(|allowance| allowance.budget.clone())?;
         let left = budget
             .paused_until()?
             .saturating_duration_since(Instant::now());
@@ -334,20 +359,25 @@ impl Connections {
 
     /// One budget per connection, whatever else of it changes.
     fn budget(&self, described: &Described) -> Arc<Budget> {
-        let (rate, flight) = (
-            described.settings.per_minute(),
-            described.settings.in_flight(),
-        );
+        let per_minute = described.settings.per_minute();
+        let in_flight = described.settings.in_flight();
         let mut budgets = lock(&self.budgets);
-        match budgets.get(&described.key()) {
-            Some((r, f, budget)) if (*r, *f) == (rate, flight) => budget.clone(),
-            _ => {
-                let whole = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-                let budget = Arc::new(Budget::new(whole(rate), whole(flight), self.clock.clone()));
-                budgets.insert(described.key(), (rate, flight, budget.clone()));
-                budget
-            }
+        let known = budgets.get(&described.key());
+        if let Some(known) =
+            known.filter(|a| (a.per_minute, a.in_flight) == (per_minute, in_flight))
+        {
+            return known.budget.clone();
         }
+        let whole = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let budget = Budget::new(whole(per_minute), whole(in_flight), self.clock.clone());
+        let allowance = Allowance {
+            per_minute,
+            in_flight,
+            budget: Arc::new(budget),
+            turns: Arc::new(Semaphore::new(whole(in_flight).get() as usize)),
+        };
+        budgets.insert(described.key(), allowance.clone());
+        allowance.budget
     }
 }
 

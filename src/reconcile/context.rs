@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, core::PartialObjectMeta};
 use kube_runtime::reflector::{ObjectRef, Store};
-use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::sync::{Notify, Semaphore, mpsc::UnboundedSender, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,8 +24,8 @@ use crate::{
     clock::Clock,
     instance::Instance,
     ledger::{record::Place, store::LedgerStore},
-    plan::{Times, world::Memory},
-    provider::ProviderError,
+    plan::{Obstacle, Times, world::Memory},
+    provider::{ProviderError, errova::Errova},
     target::store::TargetStore,
     telemetry::{events::Recorder, metrics::Metrics},
 };
@@ -59,10 +59,14 @@ pub struct Context {
     pub connections: Connections,
     /// The resources, from their watches.
     pub stores: Stores,
+    /// Whether everything that a token may refer to is in the stores.
+    pub synced: Synced,
     /// Makes passes run before their time.
     pub nudges: Nudges,
     /// What this process remembers about resources, by uid.
     pub memories: Memories,
+    /// How many effects may be under way at once.
+    pub slots: Semaphore,
     /// Failed passes in a row, by uid.
     pub failures: Failures,
     /// Wakes the work on ledgers without a resource.
@@ -98,6 +102,44 @@ pub struct Stores {
     pub connections: Store<Connection>,
     /// Labels and deletion of namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
+}
+
+/// Whether the first lists of some watches are in their stores.
+#[derive(Clone, Debug)]
+pub struct Synced {
+    listed: watch::Receiver<usize>,
+    all: usize,
+}
+
+impl Synced {
+    /// Complete when `listed` counts `all`.
+    pub fn new(listed: watch::Receiver<usize>, all: usize) -> Self {
+        Self { listed, all }
+    }
+
+    /// Waits until they are; for ever, if the process ends before.
+    pub async fn wait(&self) {
+        let mut listed = self.listed.clone();
+        if listed.wait_for(|listed| *listed >= self.all).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Stores {
+    /// Whether a connection is there.
+    pub fn has_connection(&self, key: &ConnectionKey) -> bool {
+        match key.kind() {
+            ConnectionKind::ClusterConnection => self
+                .cluster_connections
+                .get(&ObjectRef::new(key.name()))
+                .is_some(),
+            ConnectionKind::Connection => {
+                let reference = ObjectRef::new(key.name()).within(key.namespace());
+                self.connections.get(&reference).is_some()
+            }
+        }
+    }
 }
 
 /// Makes passes run before their time.
@@ -179,6 +221,16 @@ impl Context {
             }
             ProviderError::Forbidden | ProviderError::Throttled | ProviderError::Rejected(_) => {}
         }
+    }
+
+    /// Who can act on what was issued at `place`, for a resource in `namespace`.
+    pub fn provider_at(&self, place: &Place, namespace: &str) -> Result<Errova, Obstacle> {
+        if let Some(key) = ConnectionKey::of(place, namespace)
+            && !self.stores.has_connection(&key)
+        {
+            self.connections.forget(&key);
+        }
+        self.connections.at(place, namespace)
     }
 
     /// The connection is checked now, not at its time.

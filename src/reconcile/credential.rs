@@ -16,7 +16,10 @@
 //! Environment variables and `subPath` mounts never see a new value without a restart.
 
 use super::{Context, Error, deletion, deliver, issue, pass::Pass, retire};
-use crate::plan::{Because, Effect, Plan, plan, world::Fresh};
+use crate::{
+    plan::{Because, Effect, Plan, plan, world::Fresh},
+    telemetry::metrics::{EffectName, EffectOutcome, Kind},
+};
 
 /// More effects than this in one pass do not happen in any sound plan.
 const MAX_EFFECTS: usize = 40;
@@ -25,13 +28,11 @@ const MAX_EFFECTS: usize = 40;
 pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
     for _ in 0..MAX_EFFECTS {
         let mut plan = plan(&pass.world, ctx.clock.now());
-        match plan.effect.take() {
-            Some(effect) => act(effect, pass, ctx).await?,
-            None => {
-                remember_gates(pass, &plan);
-                return Ok(plan);
-            }
-        }
+        let Some(effect) = plan.effect.take() else {
+            remember_gates(pass, &plan);
+            return Ok(plan);
+        };
+        act(effect, pass, ctx).await?;
     }
     Err(Error::Restless {
         owner: pass.owner().clone(),
@@ -40,8 +41,26 @@ pub async fn converge(pass: &mut Pass, ctx: &Context) -> Result<Plan, Error> {
 
 /// One effect. Its reply changes what `pass` shows; a lost compare-and-swap shows what is there instead.
 async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let name = effect.name();
-    tracing::debug!(owner = %pass.owner(), effect = name, "acting");
+    tracing::debug!(owner = %pass.owner(), effect = effect.name(), "acting");
+    let name = EffectName::from(&effect);
+    pass.superseded = false;
+    // An issue waits for its connection's turn first, and must not hold a slot meanwhile.
+    let slot = match &effect {
+        Effect::Issue(_) => None,
+        _ => Some(ctx.slots.acquire().await),
+    };
+    let outcome = perform(effect, pass, ctx).await;
+    drop(slot);
+    let ended = match &outcome {
+        Ok(()) if pass.superseded => EffectOutcome::Superseded,
+        Ok(()) => EffectOutcome::Done,
+        Err(_) => EffectOutcome::Failed,
+    };
+    ctx.metrics.effect(Kind::MachineToken, name, ended);
+    outcome
+}
+
+async fn perform(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     match effect {
         Effect::Claim => deletion::claim(pass, ctx).await.map(drop),
         Effect::Bury => deletion::bury(pass, ctx).await,

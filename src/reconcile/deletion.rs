@@ -5,9 +5,8 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::{Context, Error, gather, pass::Pass};
+use super::{Context, Error, pass::Pass};
 use crate::{
     api::{annotations, condition::Reason, machine_token::MachineToken},
     cluster::{ClusterError, answer},
@@ -15,6 +14,7 @@ use crate::{
         Obstacle,
         world::{Resource, Task},
     },
+    target::store::Asked,
 };
 
 /// How often a finalizer write that lost against others is tried again within one pass.
@@ -27,8 +27,9 @@ pub(super) async fn claim(pass: &mut Pass, ctx: &Context) -> Result<bool, Error>
     let alive = held
         .as_ref()
         .is_some_and(|token| token.metadata.deletion_timestamp.is_none());
-    if let (true, Resource::Wanted(wish)) = (alive, &mut pass.world.resource) {
-        wish.claimed = true;
+    match &mut pass.world.resource {
+        Resource::Wanted(wish) if alive => wish.claimed = true,
+        resource => *resource = Resource::Gone, // for this pass: what it is now, its own event tells
     }
     Ok(alive)
 }
@@ -143,14 +144,7 @@ pub(super) async fn close(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
         owner: owner.clone(),
         source,
     })?;
-    pass.see_ledger(None, Instant::now(), ctx);
+    pass.see_ledger(None, Asked::now(&ctx.clock), ctx);
     ctx.memories.forget(&owner.uid);
     Ok(())
-}
-
-/// Whether a resource of that uid still asks for something.
-pub fn is_there(uid: &str, namespace: &str, name: &str, ctx: &Context) -> bool {
-    let reference = kube_runtime::reflector::ObjectRef::new(name).within(namespace);
-    let token = ctx.stores.tokens.get(&reference);
-    token.is_some_and(|token| gather::owner(&token).uid == uid)
 }

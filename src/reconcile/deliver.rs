@@ -1,8 +1,6 @@
 //! The target: rehearsed before anything is created for it, written after every promotion, repaired when
 //! somebody changed it.
 
-use tokio::time::Instant;
-
 use super::{Context, Error, gather, pass::Pass};
 use crate::{
     api::{condition::Reason, target::ValueName},
@@ -18,7 +16,7 @@ use crate::{
     },
     target::{
         render::Shown,
-        store::{Fence, Rehearsal},
+        store::{Asked, Fence, Rehearsal},
     },
     telemetry::events::Happening,
 };
@@ -73,6 +71,11 @@ async fn rejected(
         ClusterError::Terminating => format!("namespace {namespace} is being deleted"),
         ClusterError::NotFound => format!("namespace {namespace} does not exist any more"),
         ClusterError::Unknown => "the API server did not answer".to_owned(),
+        ClusterError::Invalid if text.is_empty() => {
+            "the API server refuses the target Secret as invalid; if spec.secret.type changed: the type of a Secret \
+             cannot change, so write the old one again"
+                .to_owned()
+        }
         _ if text.is_empty() => {
             format!("the API server does not accept the target Secret: {error}")
         }
@@ -113,6 +116,17 @@ pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
         Ok(false) => Ok(()),
         Err(ClusterError::Conflict | ClusterError::AlreadyExists | ClusterError::NotFound) => {
             pass.read_target(ctx).await
+        }
+        Err(ClusterError::Unknown) => {
+            // Written or not: both sides are looked at live, and the plan is made again.
+            pass.read_target(ctx).await?;
+            pass.read_ledger(ctx).await?;
+            if !pass.world.is_delivered() {
+                let message = "the API server did not answer";
+                let obstacle = Obstacle::new(Reason::Delivering, message);
+                pass.fail(Task::Deliver, obstacle, ctx.clock.now());
+            }
+            Ok(())
         }
         Err(error) => {
             let rehearsal = Rehearsal {
@@ -159,10 +173,13 @@ async fn write(
         pass.see_target(Some(stored), ctx);
         return Ok(true);
     }
-    let fence = Fence::new(pass.asked.unwrap_or_else(Instant::now), ctx.times.fence());
+    let Some(asked) = pass.asked else {
+        return Ok(false);
+    };
+    let fence = Fence::new(asked, ctx.times.fence());
     let created = ctx
         .target_store
-        .create(&owner, presentation, &shown, fence)
+        .create(&owner, presentation, &shown, (fence, ctx.clock.now()))
         .await?;
     pass.see_target(Some(created), ctx);
     still_true(pass, &id, epoch, ctx).await
@@ -219,7 +236,7 @@ pub(super) async fn rebuild(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
         .iter()
         .find(|(_, value)| **value == ValueName::Token);
     let key = key.map(|(key, _)| key.as_str());
-    let asked = Instant::now();
+    let asked = Asked::now(&ctx.clock);
     let looked = ctx
         .target_store
         .look_inside(&owner.namespace, &name, key)

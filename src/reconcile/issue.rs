@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::{Context, Error, deletion, pass::Pass};
 use crate::{
     api::condition::Reason,
     instance,
     ledger::{
-        ids::Generation,
+        ids::{CredentialId, Generation},
         marker::{Marker, OwnerDigits},
         proof::{Armed, Condemned, CreateOnce},
         record::{Backoff, Failure, Intent, Ledger, Proof},
@@ -21,9 +21,10 @@ use crate::{
         world::{Task, Wish},
     },
     provider::{
-        Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
+        Flaw, Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
         Unknown, budget::Lane, errova::Errova,
     },
+    target::store::Asked,
     telemetry::{
         events::Happening,
         metrics::{IssueOutcome, Kind},
@@ -32,13 +33,22 @@ use crate::{
 
 /// The only function that creates a credential.
 pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
-    let provider = match ctx.connections.at(&order.place, &pass.owner().namespace) {
+    let provider = match ctx.provider_at(&order.place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
             pass.world.obstacle = Some(obstacle);
             return Ok(());
         }
     };
+    let turn = ctx
+        .connections
+        .turn(&order.place, &pass.owner().namespace)
+        .await;
+    if ctx.stopping.is_cancelled() {
+        pass.world.memory.stopping = true;
+        return Ok(());
+    }
+    let slot = ctx.slots.acquire().await;
     let cause = order.cause;
     let Some((armed, create, first)) = arm(order, pass, ctx).await? else {
         return Ok(());
@@ -54,6 +64,7 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
     let outcome = provider.in_lane(lane).issue(create, &request).await;
     ctx.metrics
         .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
+    drop((turn, slot)); // what follows has priority over everybody's turn
     match outcome {
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
@@ -76,7 +87,8 @@ async fn arm(
     let digits = OwnerDigits::of_uid(&owner.uid);
     let digits = digits.map_err(|_| failed(instance::InstanceError::Damaged))?;
     let timeout = ctx.connections.timeout(&order.place, &owner.namespace);
-    let (now, asked) = (ctx.clock.now(), Instant::now());
+    let asked = Asked::now(&ctx.clock);
+    let now = asked.wall;
     let grace = jiff::SignedDuration::try_from(timeout * 2).unwrap_or_default();
     let intent = Intent {
         generation: order.generation,
@@ -104,7 +116,7 @@ async fn arm(
         nonce,
     };
     // Sent before the grace is over even if the exchange takes all of its time.
-    let create = (marker, asked + timeout);
+    let create = (marker, asked.monotonic + timeout);
     let arm = ctx.ledger_store.arm(before, next, &intent, create).await;
     match arm.map_err(|source| Error::WriteLedger { owner, source })? {
         Arm::Won(armed, create, snapshot) => {
@@ -129,6 +141,27 @@ async fn keep(
     ctx: &Context,
 ) -> Result<(), Error> {
     let Issued { id, value, flaw } = issued;
+    if pass
+        .armed_place()
+        .is_some_and(|place| ctx.ledgers.records(&place, &id))
+    {
+        // Somebody else's id, or one of our own: neither kept nor deleted by this answer's word.
+        return give_up(
+            &armed,
+            Unknown {
+                id: None,
+                unreadable: true,
+            },
+            pass,
+            ctx,
+        )
+        .await;
+    }
+    let old = pass
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| snapshot.holds_value(&value));
+    let flaw = flaw.or(old.then_some(Flaw::OldValue));
     let generation = armed.generation();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -242,7 +275,13 @@ async fn give_up(
     }
     let generation = armed.generation();
     let now = ctx.clock.now();
-    let id = unknown.id;
+    // An id that stands in a ledger is not deleted by the word of a damaged answer.
+    let known = |id: &CredentialId| {
+        place
+            .as_ref()
+            .is_none_or(|place| ctx.ledgers.records(place, id))
+    };
+    let id = unknown.id.filter(|id| !known(id));
     let next = |ledger: &Ledger, backoff: Option<Backoff>| {
         let abandoned = ledger.abandon(generation, now, backoff)?;
         // An id that could be picked out of the damaged answer is known, and known to be ours.
@@ -356,7 +395,7 @@ pub(super) async fn verify(
     let Some(place) = pass.place_of(generation) else {
         return Ok(());
     };
-    let provider = match ctx.connections.at(&place, &pass.owner().namespace) {
+    let provider = match ctx.provider_at(&place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
             pass.fail(Task::Verify, obstacle, ctx.clock.now());

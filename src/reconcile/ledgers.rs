@@ -9,7 +9,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube_runtime::watcher::Event;
 
-use crate::ledger::{record::Ledger, record::Owner, store::Snapshot};
+use crate::ledger::{
+    ids::CredentialId,
+    record::{Ledger, Origin, Owner, Place},
+    store::Snapshot,
+};
 
 /// The ledgers by the uid of their owner.
 #[derive(Debug, Default)]
@@ -28,6 +32,18 @@ impl Ledgers {
     pub fn buried(&self) -> Vec<Arc<Snapshot>> {
         let buried = |seen: &&Arc<Snapshot>| seen.ledger.tombstone.is_some();
         self.lock().values().filter(buried).cloned().collect()
+    }
+
+    /// Whether any ledger records a credential of that id at that place.
+    pub fn records(&self, place: &Place, id: &CredentialId) -> bool {
+        let here = |origin: &Origin| {
+            origin.id == *id
+                && origin.place.endpoint == place.endpoint
+                && origin.place.organization == place.organization
+        };
+        self.lock()
+            .values()
+            .any(|seen| seen.ledger.recorded().any(here))
     }
 
     /// Something about every ledger.
@@ -119,3 +135,6 @@ pub fn is_newer(a: &str, b: &str) -> bool {
         _ => a != b,
     }
 }
+
+#[cfg(test)]
+mod tests;

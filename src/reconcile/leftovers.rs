@@ -4,9 +4,15 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
+use kube::Api;
 
-use super::{Context, credential, deletion, gather, machine_token};
-use crate::{ledger::store::Snapshot, moment::after};
+use super::{Context, credential, gather, machine_token};
+use crate::{
+    api::machine_token::MachineToken,
+    cluster::{ClusterError, answer},
+    ledger::{record::Owner, store::Snapshot},
+    moment::after,
+};
 
 /// How often the list is gone through without any cause.
 const PATROL: Duration = Duration::from_secs(30);
@@ -15,44 +21,64 @@ const PATROL: Duration = Duration::from_secs(30);
 pub async fn run(ctx: Arc<Context>) {
     let mut due: HashMap<String, Timestamp> = HashMap::new();
     loop {
-        for ledger in ctx.ledgers.buried() {
-            let owner = &ledger.ledger.owner;
-            let early = due.get(&owner.uid).is_some_and(|at| *at > ctx.clock.now());
-            let there = deletion::is_there(&owner.uid, &owner.namespace, &owner.name, &ctx);
-            if !(early || there || ctx.stopping.is_cancelled()) {
-                let next = work(&ledger, &ctx).await;
-                due.insert(owner.uid.clone(), next);
-            }
-        }
-        let known: Vec<String> = ctx
+        let buried: Vec<_> = ctx
             .ledgers
             .buried()
-            .iter()
-            .map(|ledger| ledger.ledger.owner.uid.clone())
+            .into_iter()
+            .filter(|l| has_duty(l))
             .collect();
-        due.retain(|uid, _| known.contains(uid));
-        let soonest = due.values().min().copied();
-        let wait = soonest.map(|at| at.duration_since(ctx.clock.now()));
-        let wait = wait
-            .and_then(|wait| Duration::try_from(wait).ok())
-            .unwrap_or_default();
-        let wait = if soonest.is_some() {
-            wait.clamp(Duration::from_millis(100), PATROL)
-        } else {
-            PATROL
-        };
+        due.retain(|uid, _| buried.iter().any(|ledger| ledger.ledger.owner.uid == *uid));
+        for ledger in buried {
+            let uid = &ledger.ledger.owner.uid;
+            if due.get(uid).is_none_or(|at| *at <= ctx.clock.now()) {
+                let next = Box::pin(work(&ledger, &ctx)).await;
+                due.insert(uid.clone(), next);
+            }
+        }
+        let soonest = due
+            .values()
+            .min()
+            .map(|at| at.duration_since(ctx.clock.now()));
+        let wait = soonest.map_or(PATROL, |wait| Duration::try_from(wait).unwrap_or_default());
         tokio::select! {
             () = ctx.stopping.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
-            () = ctx.leftovers.notified() => {}
+            () = tokio::time::sleep(wait.clamp(Duration::from_millis(100), PATROL)) => {}
+            () = ctx.leftovers.notified() => due.clear(),
         }
     }
+}
+
+/// Whether something is left to do: a retained credential and creates that only a person can settle
+/// are recorded, and that is all.
+fn has_duty(seen: &Snapshot) -> bool {
+    let ledger = &seen.ledger;
+    let retained = ledger
+        .tombstone
+        .is_some_and(|tombstone| tombstone.retain.is_some());
+    let working =
+        !ledger.deleting.is_empty() || ledger.intent.is_some() || ledger.retiring.is_some();
+    let resolved = ledger
+        .abandoned
+        .iter()
+        .any(|a| seen.resolved.contains(&a.generation));
+    working || resolved || (!retained && ledger.abandoned.is_empty())
+}
+
+/// Gone means that the API server says so, now: never a cache, and never what a selector hides.
+async fn is_gone(owner: &Owner, ctx: &Context) -> Result<bool, ClusterError> {
+    let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &owner.namespace);
+    let live = answer(tokens.get_metadata_opt(&owner.name)).await?;
+    Ok(live.is_none_or(|live| live.metadata.uid.as_ref() != Some(&owner.uid)))
 }
 
 /// One pass; answers when the next one is due.
 async fn work(ledger: &Snapshot, ctx: &Context) -> Timestamp {
     let now = ctx.clock.now();
     let soon = after(now, ctx.times.retry());
+    match is_gone(&ledger.ledger.owner, ctx).await {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return soon, // its own pass does the work
+    }
     let mut pass = match gather::gather_leftover(ledger, ctx).await {
         Ok(pass) => pass,
         Err(error) => {

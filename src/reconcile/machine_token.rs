@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Context, Error, credential, gather, pass::Pass, status};
 use crate::{
-    api::machine_token::MachineToken,
+    api::{condition::Reason, machine_token::MachineToken},
     plan::{Plan, schedule, world::Resource},
     telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
 };
@@ -18,7 +18,7 @@ use crate::{
 /// One pass of one token.
 pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Action, Error> {
     // A panic in one pass must not end the controller of all others.
-    let pass = AssertUnwindSafe(run(token.clone(), &ctx)).catch_unwind();
+    let pass = AssertUnwindSafe(Box::pin(run(token.clone(), &ctx))).catch_unwind();
     let outcome = pass.await.unwrap_or_else(|_| {
         Err(Error::Panicked {
             owner: gather::owner(&token).to_string(),
@@ -26,15 +26,22 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
     });
     match &outcome {
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
-        Err(error) => tracing::warn!(error = error as &dyn std::error::Error, "a pass failed"),
+        Err(error) => {
+            tracing::warn!(error = error as &dyn std::error::Error, "a pass failed");
+            status::report_unfinished(&token, Reason::Pending, &error.to_string(), &ctx).await;
+        }
     }
     outcome
 }
 
 async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
+    ctx.synced.wait().await;
     let mut pass = gather::gather(&token, ctx).await?;
     let begun = Instant::now();
-    let plan = credential::converge(&mut pass, ctx).await;
+    let plan = tokio::select! {
+        plan = Box::pin(credential::converge(&mut pass, ctx)) => plan,
+        never = status::report_slowness(&token, ctx) => match never {},
+    };
     if let Ok(plan) = &plan {
         status::judge(&mut pass, plan);
     }
@@ -101,6 +108,7 @@ fn next(plan: &Plan, ctx: &Context) -> Action {
 }
 
 /// After a failed pass.
+#[expect(clippy::needless_pass_by_value, reason = "the controller's signature")]
 pub fn on_error(token: Arc<MachineToken>, error: &Error, ctx: Arc<Context>) -> Action {
     let failures = ctx.failures.count(&token.uid().unwrap_or_default());
     Action::requeue(error.retry(failures))

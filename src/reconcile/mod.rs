@@ -27,6 +27,7 @@ pub mod pods;
 pub mod retire;
 pub mod status;
 pub mod targets;
+mod wish;
 
 pub use context::Context;
 pub use error::Error;

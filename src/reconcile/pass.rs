@@ -21,7 +21,7 @@ use crate::{
     },
     provider::Request,
     secret_value::SecretValue,
-    target::{render::Presentation, sighting::Sighting},
+    target::{render::Presentation, sighting::Sighting, store::Asked},
     telemetry::{events::Happening, metrics::ShownCondition},
 };
 
@@ -35,7 +35,7 @@ pub struct Pass {
     /// The ledger that `world` shows, with what a compare-and-swap needs.
     pub snapshot: Option<Snapshot>,
     /// When that ledger was asked for, if it was read or written in this pass.
-    pub asked: Option<Instant>,
+    pub asked: Option<Asked>,
     /// The target that `world` shows, with what a conditional write needs.
     pub sighting: Option<Sighting>,
     /// When the target was last seen.
@@ -44,6 +44,8 @@ pub struct Pass {
     pub presentation: Option<Presentation>,
     /// What a create asks for.
     pub request: Option<Request>,
+    /// The last effect found that somebody else was faster.
+    pub superseded: bool,
     /// The conditions that the report will show.
     pub shown: Vec<ShownCondition>,
     /// What to tell about this pass.
@@ -71,7 +73,7 @@ impl Pass {
     }
 
     /// The ledger as a live read or a reply showed it.
-    pub fn see_ledger(&mut self, snapshot: Option<Snapshot>, asked: Instant, ctx: &Context) {
+    pub fn see_ledger(&mut self, snapshot: Option<Snapshot>, asked: Asked, ctx: &Context) {
         match &snapshot {
             Some(snapshot) => ctx.ledgers.record(snapshot),
             None => ctx.ledgers.forget(&self.world.owner.uid),
@@ -98,7 +100,7 @@ impl Pass {
 
     /// Reads the ledger live.
     pub async fn read_ledger(&mut self, ctx: &Context) -> Result<(), Error> {
-        let asked = Instant::now();
+        let asked = Asked::now(&ctx.clock);
         let owner = self.world.owner.clone();
         let live = ctx.ledger_store.read(&owner).await;
         let live = live.map_err(|source| Error::ReadLedger { owner, source })?;
@@ -129,7 +131,7 @@ impl Pass {
             self.read_ledger(ctx).await?; // planned on something that is not there any more
             return Ok(false);
         };
-        let asked = Instant::now();
+        let asked = Asked::now(&ctx.clock);
         let swap = ctx.ledger_store.swap(before, next, value).await;
         let owner = || self.world.owner.clone();
         match swap.map_err(|source| Error::WriteLedger {
@@ -141,6 +143,7 @@ impl Pass {
                 Ok(true)
             }
             Swap::Lost(live) => {
+                self.superseded = true;
                 self.see_ledger(live, asked, ctx);
                 Ok(false)
             }
@@ -156,7 +159,7 @@ impl Pass {
     ) -> Result<Option<&Stored<SecretValue>>, Error> {
         let young = self
             .asked
-            .is_some_and(|asked| since.is_none_or(|since| asked >= since));
+            .is_some_and(|asked| since.is_none_or(|since| asked.monotonic >= since));
         let held = self
             .snapshot
             .as_ref()

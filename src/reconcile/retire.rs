@@ -7,6 +7,7 @@ use crate::{
     ledger::{
         ids::{Epoch, Generation},
         proof::Condemned,
+        record::Place,
     },
     plan::{
         Obstacle, Retired,
@@ -76,7 +77,7 @@ pub(super) async fn prove(
     let Some(place) = pass.place_of(generation) else {
         return Ok(());
     };
-    let provider = match ctx.connections.at(&place, &pass.owner().namespace) {
+    let provider = match ctx.provider_at(&place, &pass.owner().namespace) {
         Ok(provider) => provider.in_lane(Lane::Rotate),
         Err(obstacle) => {
             pass.fail(Task::Prove, obstacle, ctx.clock.now());
@@ -138,7 +139,7 @@ pub(super) async fn revoke(
         return Ok(());
     };
     let namespace = pass.owner().namespace.clone();
-    let failure = match ctx.connections.at(&place, &namespace) {
+    let failure = match ctx.provider_at(&place, &namespace) {
         Err(obstacle) => Some(obstacle),
         Ok(provider) => {
             let gone = provider.revoke(condemned).await;
@@ -150,32 +151,38 @@ pub(super) async fn revoke(
             })
         }
     };
-    let id = condemned.id();
-    match failure {
-        Some(obstacle) => {
-            let first = !pass.world.memory.waits.contains_key(&Task::Revoke);
-            let message = format!(
-                "{id} at {} is not revoked yet: {}",
-                place.connection, obstacle.message
-            );
-            if first {
-                pass.tell(Happening::RevocationPending, message.clone());
-            }
-            pass.fail(
-                Task::Revoke,
-                Obstacle::new(obstacle.reason, message),
-                ctx.clock.now(),
-            );
-            Ok(())
-        }
-        None => {
-            pass.succeed(Task::Revoke);
-            let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-            let next = ledger.and_then(|ledger| ledger.clear(id, ctx.clock.now()));
-            if pass.swap(next, None, ctx).await? {
-                pass.tell(Happening::Revoked, format!("revoked {id}"));
-            }
-            Ok(())
-        }
+    if let Some(obstacle) = failure {
+        postpone(condemned, &place, &obstacle, pass, ctx);
+        return Ok(());
     }
+    pass.succeed(Task::Revoke);
+    let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
+    let next = ledger.and_then(|ledger| ledger.clear(condemned.id(), ctx.clock.now()));
+    if pass.swap(next, None, ctx).await? {
+        pass.tell(Happening::Revoked, format!("revoked {}", condemned.id()));
+    }
+    Ok(())
+}
+
+/// The duty stays; said once, and tried again after a growing wait.
+fn postpone(
+    condemned: &Condemned,
+    place: &Place,
+    obstacle: &Obstacle,
+    pass: &mut Pass,
+    ctx: &Context,
+) {
+    let (id, connection) = (condemned.id(), &place.connection);
+    let message = format!(
+        "{id} at {connection} is not revoked yet: {}",
+        obstacle.message
+    );
+    if !pass.world.memory.waits.contains_key(&Task::Revoke) {
+        pass.tell(Happening::RevocationPending, message.clone());
+    }
+    pass.fail(
+        Task::Revoke,
+        Obstacle::new(obstacle.reason, message),
+        ctx.clock.now(),
+    );
 }

@@ -1,6 +1,8 @@
 //! What people see of a credential: built from the ledger and the plan, compared with what is there,
 //! written if it differs. Times in it are times of facts, never of passes.
 
+use std::{convert::Infallible, time::Duration};
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
@@ -18,7 +20,7 @@ use crate::{
         moment::Moment,
         status::{Credential, ExpiryBy, PastCredential, Retiring, SuspectedOrphan},
     },
-    cluster::answer,
+    cluster::{ClusterError, answer},
     ledger::{
         ids::Generation,
         marker::{Marker, Nonce, OwnerDigits},
@@ -250,7 +252,11 @@ pub fn build(token: &MachineToken, pass: &Pass, plan: &Plan, ctx: &Context) -> M
     let marker = |generation, nonce: Option<&Nonce>| label(world, generation, nonce, ctx);
     let reference = &token.spec.connection_ref;
     MachineTokenStatus {
-        conditions: conditions(&before.conditions, findings(token, world, &verdict), now),
+        conditions: conditions(
+            &before.conditions,
+            findings(token, unresolved(world), &verdict),
+            now,
+        ),
         observed_generation: token.metadata.generation,
         connection: Some(format!("{}/{}", reference.kind().as_str(), reference.name)),
         secret: Some(pass.target_name()),
@@ -274,8 +280,18 @@ fn handled(token: &MachineToken, ledger: Option<&Ledger>) -> Option<String> {
     Some(same.cloned().unwrap_or_else(|| last.to_string()))
 }
 
+/// After this time a pass is slow.
+const SLOW: Duration = Duration::from_secs(5);
+
+fn unresolved(world: &World) -> usize {
+    world
+        .ledger
+        .as_ref()
+        .map_or(0, |ledger| ledger.abandoned.len())
+}
+
 /// The conditions that hold, and `Ready` in any case.
-fn findings(token: &MachineToken, world: &World, verdict: &Verdict) -> Vec<Finding> {
+fn findings(token: &MachineToken, open: usize, verdict: &Verdict) -> Vec<Finding> {
     let find = |about, holds: bool, reason, message: &str| Finding {
         about,
         status: if holds {
@@ -307,10 +323,6 @@ fn findings(token: &MachineToken, world: &World, verdict: &Verdict) -> Vec<Findi
         let about = ConditionType::RotationBlocked;
         findings.push(find(about, true, Reason::RotationBlocked, blocked));
     }
-    let open = world
-        .ledger
-        .as_ref()
-        .map_or(0, |ledger| ledger.abandoned.len());
     if open > 0 {
         let message = format!(
             "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
@@ -342,7 +354,7 @@ pub fn judge(pass: &mut Pass, plan: &Plan) {
         return;
     };
     let verdict = verdict(&pass.world, &plan.because);
-    let findings = findings(&token, &pass.world, &verdict);
+    let findings = findings(&token, unresolved(&pass.world), &verdict);
     let known = |about: ConditionType, reason: Reason| {
         let conditions = token.status.iter().flat_map(|status| &status.conditions);
         let mut same = conditions.filter(|known| known.type_ == about.as_str());
@@ -476,15 +488,67 @@ pub async fn report(pass: &Pass, plan: &Plan, ctx: &Context) -> Result<(), Error
     {
         return Ok(());
     }
-    let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &pass.owner().namespace);
-    let body = patch(&status, token.status.as_ref());
-    let (name, params, body) = (token.name_any(), PatchParams::default(), Patch::Merge(body));
-    match answer(tokens.patch_status(&name, &params, &body)).await {
-        Ok(_) | Err(crate::cluster::ClusterError::NotFound) => Ok(()),
-        Err(source) => Err(Error::WriteStatus {
-            owner: pass.owner().to_string(),
+    let owner = || pass.owner().to_string();
+    write(token, &status, ctx)
+        .await
+        .map_err(|source| Error::WriteStatus {
+            owner: owner(),
             source,
-        }),
+        })
+}
+
+/// A resource that is not ready and whose pass takes long says so meanwhile: the first write should tell
+/// the outcome, but nobody should wait for it in the dark. Never ends.
+pub async fn report_slowness(token: &MachineToken, ctx: &Context) -> Infallible {
+    tokio::time::sleep(SLOW).await;
+    report_unfinished(
+        token,
+        Reason::Issuing,
+        "work on this resource is under way",
+        ctx,
+    )
+    .await;
+    std::future::pending().await
+}
+
+/// What a resource that is not ready shows when a pass did not come to its end. The pass, or the next
+/// one, reports what it really comes to: a failure of this write is of no importance.
+pub async fn report_unfinished(token: &MachineToken, reason: Reason, message: &str, ctx: &Context) {
+    let before = token.status.clone().unwrap_or_default();
+    let ready = |c: &Condition| c.type_ == ConditionType::Ready.as_str() && c.status == "True";
+    if before.conditions.iter().any(ready) {
+        return;
+    }
+    let message = message.to_owned();
+    let verdict = Verdict {
+        ready: false,
+        stalled: false,
+        reason,
+        message,
+        blocked: None,
+    };
+    let orphans = before.suspected_orphans.as_ref().map_or(0, Vec::len);
+    let findings = findings(token, orphans, &verdict);
+    let status = MachineTokenStatus {
+        conditions: conditions(&before.conditions, findings, ctx.clock.now()),
+        observed_generation: token.metadata.generation,
+        ..before
+    };
+    let _ = write(token, &status, ctx).await;
+}
+
+async fn write(
+    token: &MachineToken,
+    status: &MachineTokenStatus,
+    ctx: &Context,
+) -> Result<(), ClusterError> {
+    let namespace = token.namespace().unwrap_or_default();
+    let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &namespace);
+    let body = Patch::Merge(patch(status, token.status.as_ref()));
+    let (name, params) = (token.name_any(), PatchParams::default());
+    match answer(tokens.patch_status(&name, &params, &body)).await {
+        Ok(_) | Err(ClusterError::NotFound) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -516,3 +580,6 @@ fn remove_absent(next: &mut Value, before: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,10 +108,10 @@ impl Targets {
             .cloned()
     }
 
-    /// A reply or a live read: what is there now.
+    /// A reply or a live read: what is there now. What the watch would not follow is not kept.
     pub fn record(&self, namespace: &str, name: &str, sighting: Option<&Sighting>) {
         let key = (namespace.to_owned(), name.to_owned());
-        match sighting {
+        match sighting.filter(|sighting| sighting.is_watched()) {
             Some(sighting) => keep(&mut lock(&self.seen), key, sighting.clone()),
             None => lock(&self.seen).remove(&key).is_some(),
         };
@@ -227,7 +227,7 @@ fn selector() -> String {
     )
 }
 
-/// One SelfSubjectAccessReview: may this installation create Secrets there?
+/// One `SelfSubjectAccessReview`: may this installation create Secrets there?
 async fn may_write_secrets(client: &Client, namespace: &str) -> Result<bool, ClusterError> {
     let attributes = ResourceAttributes {
         namespace: Some(namespace.to_owned()),

@@ -133,7 +133,7 @@ fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
     framed(pairs.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
 }
 
-/// What the user wrote, without what would make a GitOps tool or Kubernetes act on the target.
+/// What the user wrote, without what would make a delivery tool or Kubernetes act on the target.
 fn user_text(map: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
     let allowed = map.iter().filter(|(key, _)| !annotations::is_reserved(key));
     allowed.map(|(key, value)| (key.clone(), value.clone()))

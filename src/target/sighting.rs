@@ -29,6 +29,8 @@ pub struct Sighting {
     /// Who holds it, for people.
     holder: Option<String>,
     created: Option<Timestamp>,
+    /// It carries the label that targets are watched by.
+    watched: bool,
     seen: Option<Seen>,
 }
 
@@ -52,6 +54,11 @@ impl Sighting {
             keys,
             owner_uid,
             holder,
+            watched: secret
+                .labels()
+                .get(annotations::COMPONENT)
+                .map(String::as_str)
+                == Some(annotations::COMPONENT_TARGET),
             created: secret.creation_timestamp().map(|time| time.0),
             seen,
         })
@@ -70,6 +77,11 @@ impl Sighting {
     /// The resourceVersion, for comparing which of two sightings is newer.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether a watch by label follows it.
+    pub fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// When the Secret was made; what it shows is at most that old.

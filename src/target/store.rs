@@ -11,7 +11,7 @@
 //! deletes meanwhile, can still create it with an old value; the live read after every create finds
 //! that and repairs it.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
@@ -27,6 +27,7 @@ use super::{
     sighting::Sighting,
 };
 use crate::{
+    clock::Clock,
     cluster::{ClusterError, answer},
     ledger::{
         ids::{CredentialId, Epoch, Generation},
@@ -48,10 +49,30 @@ impl std::fmt::Debug for TargetStore {
     }
 }
 
+/// A moment by both clocks: the monotonic one stands still while a machine is suspended, the wall clock
+/// can be set back.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// By the monotonic clock.
+    pub monotonic: Instant,
+    /// By the wall clock.
+    pub wall: Timestamp,
+}
+
+impl Asked {
+    /// This moment.
+    pub fn now(clock: &Clock) -> Self {
+        Self {
+            monotonic: Instant::now(),
+            wall: clock.now(),
+        }
+    }
+}
+
 /// Until when a prepared create may be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Fence {
-    asked: Instant,
+    asked: Asked,
     length: SignedDuration,
 }
 
@@ -65,16 +86,17 @@ pub struct Rehearsal {
 }
 
 impl Fence {
-    /// Counts from `asked`, the moment at which the ledger was asked.
-    pub fn new(asked: Instant, length: SignedDuration) -> Self {
+    /// Counts from the moment at which the ledger was asked.
+    pub fn new(asked: Asked, length: SignedDuration) -> Self {
         Self { asked, length }
     }
 
-    /// What is left of it, in whole milliseconds; none if it is over.
-    fn left(&self) -> Option<u64> {
-        let length = u64::try_from(self.length.as_millis()).unwrap_or(0);
-        let passed = u64::try_from(self.asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-        length.checked_sub(passed).filter(|left| *left >= 1)
+    /// What is left of it by the clock that went further, in whole milliseconds; none if it is over.
+    fn left(&self, now: Timestamp) -> Option<u64> {
+        let monotonic = SignedDuration::try_from(self.asked.monotonic.elapsed()).ok()?;
+        let passed = monotonic.max(now.duration_since(self.asked.wall));
+        let left = self.length.checked_sub(passed)?.as_millis();
+        u64::try_from(left).ok().filter(|left| *left >= 1)
     }
 }
 
@@ -168,14 +190,14 @@ impl TargetStore {
         owner: &Owner,
         presentation: &Presentation,
         shown: &Shown<'_>,
-        fence: Fence,
+        (fence, now): (Fence, Timestamp),
     ) -> Result<Sighting, ClusterError> {
         let secret = presentation.render(owner, shown, &self.mac);
         let body = serde_json::to_vec(&secret).map_err(|_| ClusterError::Unknown)?;
         let url = format!("/api/v1/namespaces/{}/secrets", owner.namespace);
         let request = Request::new(url).create(&PostParams::default(), body);
         let mut request = request.map_err(|_| ClusterError::Unknown)?;
-        let left = fence.left().ok_or(ClusterError::Conflict)?;
+        let left = fence.left(now).ok_or(ClusterError::Conflict)?;
         *request.uri_mut() = format!("{}&timeout={left}ms", request.uri())
             .replace("?&", "?")
             .parse()

@@ -42,7 +42,7 @@ pub struct Part {
 }
 
 impl Readiness {
-    /// Adds a part, which is not ready yet. All parts are named before the server starts.
+    /// Adds a part, which is not ready yet.
     pub fn part(&self, name: &'static str) -> Part {
         let part = Part {
             name,
@@ -53,9 +53,13 @@ impl Readiness {
         part
     }
 
-    /// The parts that are not ready, in the order in which they were added.
+    /// The parts that are not ready, in the order in which they were added. As long as there are none,
+    /// it is the start itself that is missing.
     pub fn missing(&self) -> Vec<&'static str> {
         let parts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if parts.is_empty() {
+            return vec!["start"];
+        }
         let missing = parts.iter().filter(|part| !part.is_ready());
         missing.map(|part| part.name).collect()
     }
@@ -86,7 +90,7 @@ pub async fn serve(
         sleep(FAREWELL).await;
     };
     tokio::select! {
-        served = server => served,
+        ended = server => ended,
         () = farewell => Ok(()),
     }
 }
@@ -144,6 +148,8 @@ mod tests {
     #[tokio::test]
     async fn ready_when_all_parts_are_and_what_is_missing_until_then() {
         let readiness = Readiness::default();
+        let (status, _, text) = ask(&readiness, "/readyz").await;
+        assert_eq!((status, text.as_str()), (503, "not ready: start\n"));
         let ledgers = readiness.part("ledgers");
         let tokens = readiness.part("tokens");
         let (status, _, text) = ask(&readiness, "/readyz").await;

@@ -169,7 +169,7 @@ fn the_gates_open_one_after_the_other() {
             "with a foreign target nothing is marked",
             pods(over(), []).foreign(None),
             "Blocked TargetForeign",
-            Some(ahead(MINUTE * 10)),
+            Some(ahead(MINUTE)),
         ),
         (
             "an obstacle to issuing is none to this",

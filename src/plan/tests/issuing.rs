@@ -63,7 +63,7 @@ fn the_first_credential_is_issued_when_its_target_can_be_written() {
             "what may not be issued is not rehearsed",
             unrehearsed().hindered(Reason::NotAllowed),
             "Blocked NotAllowed",
-            Some(ahead(MINUTE * 10)),
+            Some(ahead(MINUTE)),
         ),
         ("paused", World::test().paused(), "Paused", None),
     ]);
@@ -170,7 +170,7 @@ fn nothing_is_issued_while_an_attempt_is_in_hand() {
 
 #[test]
 fn what_stands_in_the_way_is_said_and_leaves_what_is_in_use_alone() {
-    let poll = Some(ahead(MINUTE * 10));
+    let poll = Some(ahead(MINUTE));
     let no_place = |world: World| world.wishing(|wish| wish.place = None);
     let stopping = |world: World| world.but(|world| world.memory.stopping = true);
     check([
@@ -504,7 +504,7 @@ fn a_pending_credential_is_verified_or_given_up() {
             "with a foreign target",
             pending().foreign(None),
             "Blocked TargetForeign",
-            Some(ahead(MINUTE * 10)),
+            Some(ahead(MINUTE)),
         ),
     ]);
 }
@@ -520,7 +520,7 @@ fn a_lost_ledger_is_rebuilt_only_from_an_intact_target() {
             "foreign",
             lost().foreign(None),
             "Blocked TargetForeign",
-            Some(ahead(MINUTE * 10)),
+            Some(ahead(MINUTE)),
         ),
         (
             "without a connection",

@@ -19,7 +19,7 @@ fn message(world: &World) -> String {
 
 #[test]
 fn a_secret_that_is_not_ours_or_cannot_be_changed_is_left_alone() {
-    let poll = Some(ahead(MINUTE * 10));
+    let poll = Some(ahead(MINUTE));
     let frozen = || World::issued().showing(|seen| seen.immutable = true);
     check([
         (
