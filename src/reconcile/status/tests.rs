@@ -16,7 +16,11 @@ fn say(world: &World) -> String {
         (false, true) => "Stalled",
         (false, false) => "Reconciling",
     };
-    let blocked = if verdict.blocked.is_some() { ", blocked" } else { "" };
+    let blocked = if verdict.blocked.is_some() {
+        ", blocked"
+    } else {
+        ""
+    };
     format!("{ready} {}{blocked}", verdict.reason)
 }
 
@@ -27,33 +31,100 @@ fn a_76_a_80_people_are_told_what_is_so() {
         let ledger = Ledger::test().issued(ago(DAY)).issued(ago(MINUTE));
         World::test().with_ledger(ledger.overlapping(ago(MINUTE)))
     };
-    let buried = || World::issued().record(|l| l.bury(None, NOON).unwrap()).deleting();
-    let held = World::retiring().inspected(vec![pod("web", ago(DAY))]).proven();
+    let buried = || {
+        World::issued()
+            .record(|l| l.bury(None, NOON).unwrap())
+            .deleting()
+    };
+    let held = World::retiring()
+        .inspected(vec![pod("web", ago(DAY))])
+        .proven();
     let other_spec = |world: World| world.wishing(|w| w.spec_hash = Some("spec-2".to_owned()));
     let later = ahead(MINUTE);
     for (case, world, expected) in [
         ("new", World::test(), "Reconciling Issuing"),
         ("stored", pending(), "Reconciling Verifying"),
-        ("refused so far", pending().waiting_for(Task::Verify, later), "Reconciling Verifying"),
+        (
+            "refused so far",
+            pending().waiting_for(Task::Verify, later),
+            "Reconciling Verifying",
+        ),
         ("in use", World::issued(), "Ready Delivered"),
-        ("the target is gone", World::issued().targetless(), "Reconciling Delivering"),
-        ("repaired a moment ago", World::issued().damaged().but(|w| w.memory.delivered = Some((crate::ledger::ids::Epoch(1), NOON))), "Reconciling TargetDamaged"),
+        (
+            "the target is gone",
+            World::issued().targetless(),
+            "Reconciling Delivering",
+        ),
+        (
+            "repaired a moment ago",
+            World::issued()
+                .damaged()
+                .but(|w| w.memory.delivered = Some((crate::ledger::ids::Epoch(1), NOON))),
+            "Reconciling TargetDamaged",
+        ),
         ("overlap", overlap(), "Ready Overlap"),
         ("a Pod holds the old value", held, "Ready Overlap, blocked"),
-        ("Pods may not be listed", World::retiring().inspected(None), "Ready Overlap, blocked"),
+        (
+            "Pods may not be listed",
+            World::retiring().inspected(None),
+            "Ready Overlap, blocked",
+        ),
         ("paused", World::issued().paused(), "Ready Delivered"),
-        ("paused with nothing in use", World::test().paused(), "Stalled Paused"),
-        ("an outage leaves what is in use ready", World::issued().hindered(Reason::ProviderUnavailable), "Ready Delivered"),
-        ("no connection yet", World::test().hindered(Reason::ConnectionNotReady), "Reconciling ConnectionNotReady"),
-        ("no right, and nothing in use", World::test().hindered(Reason::NotAllowed), "Stalled NotAllowed"),
-        ("no right, and something in use", World::issued().hindered(Reason::NotAllowed), "Stalled NotAllowed"),
-        ("a foreign target", World::issued().foreign(None), "Stalled TargetForeign"),
-        ("an immutable target that holds it", World::issued().showing(|s| s.immutable = true), "Ready Delivered"),
-        ("a ledger that was set back", World::issued().showing(|s| s.epoch = s.epoch.next()), "Stalled StateRollback"),
-        ("another spec is asked for", other_spec(World::issued()), "Reconciling Issuing"),
-        ("being revoked", buried(), "Reconciling Deleting"),
-        ("being revoked, refused", buried().waiting_for(Task::Revoke, later), "Reconciling Deleting"),
-        ("the window is used up", World::test().with_ledger(Ledger::test().spending(ago(HOUR), 5, 5)), "Reconciling BudgetExhausted"),
+        (
+            "paused with nothing in use",
+            World::test().paused(),
+            "Stalled Paused",
+        ),
+        (
+            "an outage leaves what is in use ready",
+            World::issued().hindered(Reason::ProviderUnavailable),
+            "Ready Delivered",
+        ),
+        (
+            "no connection yet",
+            World::test().hindered(Reason::ConnectionNotReady),
+            "Reconciling ConnectionNotReady",
+        ),
+        (
+            "no right, and nothing in use",
+            World::test().hindered(Reason::NotAllowed),
+            "Stalled NotAllowed",
+        ),
+        (
+            "no right, and something in use",
+            World::issued().hindered(Reason::NotAllowed),
+            "Stalled NotAllowed",
+        ),
+        (
+            "a foreign target",
+            World::issued().foreign(None),
+            "Stalled TargetForeign",
+        ),
+        (
+            "an immutable target that holds it",
+            World::issued().showing(|s| s.immutable = true),
+            "Ready Delivered",
+        ),
+        (
+            "a ledger that was set back",
+            World::issued().showing(|s| s.epoch = s.epoch.next()),
+            "Stalled StateRollback",
+        ),
+        (
+            "another spec is asked for",
+            other_spec(World::issued()),
+            "Reconciling Issuing",
+        ),
+        (
+            "being revoked, refused",
+            buried().waiting_for(Task::Revoke, later),
+            "Reconciling Deleting",
+        ),
+        (
+            "the window is used up",
+            World::test().with_ledger(Ledger::test().spending(ago(HOUR), 5, 5)),
+            "Reconciling BudgetExhausted",
+        ),
     ] {
         assert_eq!(say(&world), expected, "{case}");
     }
@@ -66,7 +137,11 @@ fn a_replacement_that_waits_is_named_beside_what_is_in_use() {
         .asked(NOON);
     let verdict = verdict(&world, &plan(&world, NOON).because);
     assert!(verdict.ready);
-    assert!(verdict.message.contains("(BudgetExhausted)"), "{}", verdict.message);
+    assert!(
+        verdict.message.contains("(BudgetExhausted)"),
+        "{}",
+        verdict.message
+    );
 }
 
 #[test]
@@ -82,7 +157,14 @@ fn what_verification_waits_for_is_said_and_nothing_else() {
 #[test]
 fn the_list_of_what_is_waited_for_fits_its_schema() {
     let names = |n: usize| Blocked::Pods((0..n).map(|i| format!("{i:0>253}")).collect());
-    for closed in [names(1), names(8), names(9), names(500), Blocked::PodsUnknown, Blocked::NotProven] {
+    for closed in [
+        names(1),
+        names(8),
+        names(9),
+        names(500),
+        Blocked::PodsUnknown,
+        Blocked::NotProven,
+    ] {
         let list = waiting_for(&closed);
         assert!((1..=16).contains(&list.len()));
         let longest = list.iter().map(|item| item.chars().count()).max();
@@ -95,7 +177,8 @@ fn the_list_of_what_is_waited_for_fits_its_schema() {
 
 #[test]
 fn a_merge_patch_removes_what_is_no_longer_there() {
-    let before = json!({ "a": 1, "gone": { "x": 1 }, "deep": { "kept": 1, "gone": 2 }, "list": [1, 2] });
+    let before =
+        json!({ "a": 1, "gone": { "x": 1 }, "deep": { "kept": 1, "gone": 2 }, "list": [1, 2] });
     let after = json!({ "a": 1, "deep": { "kept": 3 }, "list": [2] });
     let expected = json!({
         "status": { "a": 1, "gone": null, "deep": { "kept": 3, "gone": null }, "list": [2] }
