@@ -36,9 +36,7 @@ pub(super) fn of(
 ) -> (Wish, Option<Obstacle>) {
     let (connected, refused) = connect(token, ctx);
     let (rotation, invalid) = rotation(token, connected.as_ref(), ctx);
-    let place = connected
-        .as_ref()
-        .map(|connected| connected.place.clone());
+    let place = connected.as_ref().map(|connected| connected.place.clone());
     let life = token.spec.expires_after.as_ref();
     let ceiling = connected
         .as_ref()

@@ -23,7 +23,9 @@ fn seen(ledger: &Ledger, uid: &str, version: u32) -> PartialObjectMeta<Secret> {
 }
 
 fn attempt(ledgers: &Ledgers) -> Option<u64> {
-    ledgers.get(&owner().uid).map(|snapshot| snapshot.ledger.attempt.0)
+    ledgers
+        .get(&owner().uid)
+        .map(|snapshot| snapshot.ledger.attempt.0)
 }
 
 #[test]
@@ -43,9 +45,16 @@ fn an_older_event_does_not_hide_a_newer_reply() {
     ledgers.record(&reply);
     assert_eq!(ledgers.observe(Event::Apply(seen(&old, "u", 8))), None);
     assert_eq!(attempt(&ledgers), Some(1));
-    assert_eq!(ledgers.observe(Event::Apply(seen(&new, "u", 9))), None, "our own write");
+    assert_eq!(
+        ledgers.observe(Event::Apply(seen(&new, "u", 9))),
+        None,
+        "our own write"
+    );
     let newer = new.arming(NOON);
-    assert_eq!(ledgers.observe(Event::Apply(seen(&newer, "u", 10))), Some(owner()));
+    assert_eq!(
+        ledgers.observe(Event::Apply(seen(&newer, "u", 10))),
+        Some(owner())
+    );
     assert_eq!(attempt(&ledgers), Some(2));
 }
 
@@ -53,7 +62,10 @@ fn an_older_event_does_not_hide_a_newer_reply() {
 fn only_the_object_that_is_known_can_be_seen_to_go() {
     let ledgers = Ledgers::default();
     ledgers.observe(Event::Apply(seen(&Ledger::test(), "new", 9)));
-    assert_eq!(ledgers.observe(Event::Delete(seen(&Ledger::test(), "old", 10))), None);
+    assert_eq!(
+        ledgers.observe(Event::Delete(seen(&Ledger::test(), "old", 10))),
+        None
+    );
     assert_eq!(attempt(&ledgers), Some(0));
     let gone = Event::Delete(seen(&Ledger::test(), "new", 11));
     assert_eq!(ledgers.observe(gone), Some(owner()));
