@@ -30,7 +30,7 @@ fn revoked(at: Timestamp) -> World {
 
 #[test]
 fn the_record_says_so_before_anything_else_happens() {
-    check([
+    check(vec![
         (
             "a deleted resource is buried first",
             World::retiring().deleting(),
@@ -74,7 +74,7 @@ fn an_intent_is_abandoned_when_nobody_can_send_it_any_more() {
     };
     let (other, last) = ("pod-2/boot-9", ago(MINUTE));
     let sent_until = ahead(MILLISECOND);
-    check([
+    check(vec![
         (
             "our own, whose task ended",
             armed(HOLDER, NOON),
@@ -119,7 +119,7 @@ fn the_end_of_a_life_is_kept() {
     let ending = |end| World::issued().record(|ledger| ledger.ending(end));
     let never = |world: World| world.rotating(|rotation| rotation.renew = false);
     let soon = ahead(MILLISECOND);
-    check([
+    check(vec![
         ("at its end", ending(NOON), "CondemnExpired", None),
         (
             "a millisecond before",
@@ -159,7 +159,7 @@ fn what_is_doomed_is_revoked_whatever_else_is_wrong() {
     let doomed = || World::retiring().record(|ledger| ledger.marking(ago(HOUR)));
     let waiting = |until| doomed().waiting_for(Task::Revoke, until);
     let later = ahead(MINUTE);
-    check([
+    check(vec![
         ("at once", doomed(), "Revoke cred-1", None),
         (
             "with a foreign target",
@@ -204,7 +204,7 @@ fn one_that_is_refused_blocks_no_other() {
 fn a_persons_word_settles_unresolved_creates_once() {
     let unsure = || World::issued().record(|ledger| ledger.unsure(ago(HOUR)));
     let named = |g: u64| unsure().but(|world| world.resolved = vec![Generation(g)]);
-    check([
+    check(vec![
         ("named", named(2), "Resolve", None),
         ("named while paused", named(2).paused(), "Resolve", None),
         ("another one named", named(7), "Settled", None),
@@ -222,7 +222,7 @@ fn the_target_goes_after_its_credential_unless_it_is_kept() {
     let with_namespace = |world: World| world.deletion(|deletion| deletion.terminating = true);
     let later = ahead(MINUTE);
     let timeout = ahead(MINUTE * 10);
-    check([
+    check(vec![
         (
             "revoked first",
             buried(World::issued(), NOON),
@@ -264,7 +264,7 @@ fn the_finalizer_leaves_when_the_duty_is_done_or_late() {
     let terminating = |world: World| world.deletion(|deletion| deletion.terminating = true);
     let late = ago(MINUTE * 10);
     let unclaimed = |world: World| world.deletion(|deletion| deletion.claimed = false);
-    check([
+    check(vec![
         ("done", revoked(NOON).targetless(), "Release", None),
         (
             "refused, a millisecond before the timeout",
@@ -298,7 +298,7 @@ fn the_finalizer_leaves_when_the_duty_is_done_or_late() {
 fn a_ledger_is_closed_only_without_any_duty() {
     let empty = || revoked(NOON).targetless().gone();
     let unsure = |ledger: Ledger| ledger.unsure(ago(HOUR)).bury(None, NOON).unwrap();
-    check([
+    check(vec![
         ("done", empty(), "Close", None),
         (
             "its resource is still there",
@@ -344,7 +344,7 @@ fn a_kept_credentials_predecessor_finishes_its_overlap() {
     let end = ahead(MILLISECOND);
     let look = Some(ahead(MINUTE * 6)); // a tenth of the time they are closed
     let over = || distributed(ago(HOUR));
-    check([
+    check(vec![
         (
             "a millisecond before its end",
             distributed(ago(HOUR) + MILLISECOND),
@@ -367,7 +367,7 @@ fn a_kept_credentials_predecessor_finishes_its_overlap() {
 fn what_is_buried_asks_for_nothing_even_if_it_is_wanted() {
     let world = revoked(NOON).targetless();
     let wanted = world.but(|world| world.resource = World::test().resource);
-    check([
+    check(vec![
         ("wanted, but buried", wanted, "Leaving", None),
         (
             "gone without a ledger",

@@ -29,7 +29,7 @@ fn the_overlap_begins_with_the_delivery_and_anew_with_every_repair() {
         let ledger = Ledger::test().issued(ago(DAY)).issued(ago(HOUR));
         World::test().with_ledger(ledger)
     };
-    check([
+    check(vec![
         (
             "the target does not follow yet",
             promoted().showing(|seen| seen.epoch = Epoch(1)),
@@ -86,7 +86,7 @@ fn the_gates_open_one_after_the_other() {
     let no_pods = |world: World| world.rotating(|rotation| rotation.patience.pods = false);
     let look = Some(ahead(MINUTE * 6)); // a tenth of the time since the delivery
     let remembered = over().seen_closed(ahead(SECOND));
-    check([
+    check(vec![
         (
             "a millisecond before the overlap's end",
             since(ago(HOUR) + MILLISECOND),

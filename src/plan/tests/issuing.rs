@@ -7,7 +7,7 @@ use crate::{
         fixtures::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, SPEC, ago, ahead, backoff},
         record::{Backoff, Failure, Ledger},
     },
-    plan::world::{Target, Task},
+    plan::world::Task,
 };
 
 /// Waiting after a failed first attempt.
@@ -35,7 +35,7 @@ fn unrehearsed() -> World {
 fn the_first_credential_is_issued_when_its_target_can_be_written() {
     let later = ahead(SECOND);
     let other = World::test().wishing(|wish| wish.rendering.push('2'));
-    check([
+    check(vec![
         ("rehearsed", World::test(), "Issue Created", None),
         ("not rehearsed", unrehearsed(), "Rehearse", None),
         ("rehearsed as it looked before", other, "Rehearse", None),
@@ -97,7 +97,7 @@ fn the_cause_tells_what_was_there_before() {
         .condemn_expired(NOON);
     let expired = World::test().with_ledger(expired.unwrap());
     let later = ahead(SECOND);
-    check([
+    check(vec![
         ("nothing", World::test(), "Issue Created", None),
         ("attempts that failed", failing(NOON), "Issue Created", None),
         (
@@ -145,7 +145,7 @@ fn nothing_is_issued_while_an_attempt_is_in_hand() {
     let in_use = || Ledger::test().issued(ago(DAY));
     let foreign_intent = in_use().arming_with(NOON, |i| i.holder = "pod-2/boot-9".to_owned());
     let overlap = in_use().issued(ago(HOUR)).overlapping(ago(MINUTE));
-    check([
+    check(vec![
         ("due", due(in_use()), "Issue Requested", None),
         (
             "armed by another",
@@ -173,7 +173,7 @@ fn what_stands_in_the_way_is_said_and_leaves_what_is_in_use_alone() {
     let poll = Some(ahead(MINUTE));
     let no_place = |world: World| world.wishing(|wish| wish.place = None);
     let stopping = |world: World| world.but(|world| world.memory.stopping = true);
-    check([
+    check(vec![
         (
             "an obstacle",
             World::test().hindered(Reason::NotAllowed),
@@ -230,7 +230,7 @@ fn as_many_creates_may_be_unresolved_as_the_connection_says() {
     let in_use = World::issued()
         .record(|l| l.unsure(ago(HOUR)).unsure(ago(HOUR)))
         .asked(NOON);
-    check([
+    check(vec![
         ("one of one", unsure(1), "Issue Created", None),
         ("two of one", unsure(2), "Blocked AmbiguousCreate", None),
         (
@@ -263,7 +263,7 @@ fn a_wait_ends_with_its_time_with_its_cause_or_once_per_request() {
     let in_use = |world: World| {
         world.record(|ledger| ledger.but(|ledger| ledger.backoff = Some(backoff(until))))
     };
-    check([
+    check(vec![
         (
             "a millisecond before its end",
             failing(until),
@@ -341,7 +341,7 @@ fn the_budget_holds_to_the_last_create_and_to_the_last_millisecond() {
             .record(|ledger| ledger.spending(begun, count, fruitless))
             .asked(NOON)
     };
-    check([
+    check(vec![
         ("four fruitless", spent(begun, 4, 4), "Issue Created", None),
         (
             "five fruitless",
@@ -426,109 +426,4 @@ fn every_failure_has_its_reason() {
                 .ends_with("next attempt 2026-03-10T13:00:00Z")
         );
     }
-}
-
-#[test]
-fn a_pending_credential_is_verified_or_given_up() {
-    let ledger = || Ledger::test().arming(ago(MINUTE)).filling();
-    let pending = || World::test().with_ledger(ledger());
-    let flawed = || {
-        let flaw = Some(crate::provider::Flaw::WrongScopes);
-        let armed = Ledger::test().arming(ago(MINUTE));
-        let id = crate::ledger::fixtures::id_of(1);
-        World::test().with_ledger(armed.fill(Generation(1), id, flaw, ago(MINUTE)).unwrap())
-    };
-    let refused = |since| pending().but(|w| w.memory.refused_since = Some((Generation(1), since)));
-    let of_another = pending().but(|w| w.memory.refused_since = Some((Generation(9), ago(DAY))));
-    let later = ahead(SECOND);
-    let outdated = |world: World| world.wishing(|wish| wish.spec_hash = Some("spec-2".to_owned()));
-    let beside = || {
-        let in_use = Ledger::test().issued(ago(DAY));
-        World::test().with_ledger(in_use.arming(ago(MINUTE)).filling())
-    };
-    let waiting = |world: World| world.waiting_for(Task::Verify, later);
-    check([
-        ("stored", pending(), "Verify", None),
-        (
-            "refused, and waiting",
-            waiting(pending()),
-            "Working(Verify)",
-            Some(later),
-        ),
-        (
-            "the wait is over",
-            pending().waiting_for(Task::Verify, NOON),
-            "Verify",
-            None,
-        ),
-        (
-            "beside one in use",
-            waiting(beside()),
-            "Blocked ProviderUnavailable",
-            Some(later),
-        ),
-        (
-            "while that one's target is damaged",
-            waiting(beside().damaged()),
-            "Deliver",
-            None,
-        ),
-        ("not what was asked for", flawed(), "Reject Unusable", None),
-        (
-            "refused, a millisecond before the end",
-            refused(ago(MINUTE * 10) + MILLISECOND),
-            "Verify",
-            None,
-        ),
-        (
-            "refused for all of verifyTimeout",
-            refused(ago(MINUTE * 10)),
-            "Reject Unusable",
-            None,
-        ),
-        ("another attempt was", of_another, "Verify", None),
-        (
-            "made for another spec",
-            outdated(pending()),
-            "Reject Outdated",
-            None,
-        ),
-        (
-            "while the spec cannot be known",
-            pending().wishing(|w| w.spec_hash = None),
-            "Verify",
-            None,
-        ),
-        ("paused", pending().paused(), "Paused", None),
-        (
-            "with a foreign target",
-            pending().foreign(None),
-            "Blocked TargetForeign",
-            Some(ahead(MINUTE)),
-        ),
-    ]);
-}
-
-#[test]
-fn a_lost_ledger_is_rebuilt_only_from_an_intact_target() {
-    let lost = || World::issued().but(|world| world.ledger = None);
-    check([
-        ("intact", lost(), "Rebuild", None),
-        ("edited", lost().damaged(), "Issue LedgerLost", None),
-        ("gone", lost().targetless(), "Issue Created", None),
-        (
-            "foreign",
-            lost().foreign(None),
-            "Blocked TargetForeign",
-            Some(ahead(MINUTE)),
-        ),
-        (
-            "without a connection",
-            lost().wishing(|w| w.place = None),
-            "Blocked ConnectionNotReady",
-            None,
-        ),
-        ("paused", lost().paused(), "Paused", None),
-    ]);
-    assert!(matches!(lost().target, Target::Ours(_)));
 }

@@ -131,7 +131,7 @@ fn a_schedule_is_spread_over_a_tenth_of_its_interval_and_ten_minutes_at_most() {
 fn issued_after_is_a_level_of_which_the_first_open_one_counts() {
     let levels = |levels: &[Timestamp]| since(ago(HOUR)).issued_after(levels);
     let soon = ahead(MILLISECOND);
-    check([
+    check(vec![
         ("before issue", levels(&[ago(DAY)]), "Settled", None),
         ("at issue", levels(&[ago(HOUR)]), "Settled", None),
         (
@@ -175,7 +175,7 @@ fn a_replay_of_a_level_repeats_nothing() {
             .unwrap();
         World::test().with_ledger(cleared).issued_after([level])
     };
-    check([(
+    check(vec![(
         "the one issued at that instant satisfies it",
         replaced(ago(HOUR)),
         "Settled",
@@ -188,7 +188,7 @@ fn the_rotate_annotation_acts_once_and_not_from_far_ahead() {
     let limit = ahead(MINUTE * 5);
     let handled =
         |at| since(ago(DAY)).record(|ledger| ledger.but(|ledger| ledger.last_rotate_at = Some(at)));
-    check([
+    check(vec![
         (
             "later than issue",
             since(ago(HOUR)).asked(ago(MINUTE)),

@@ -21,7 +21,7 @@ fn message(world: &World) -> String {
 fn a_secret_that_is_not_ours_or_cannot_be_changed_is_left_alone() {
     let poll = Some(ahead(MINUTE));
     let frozen = || World::issued().showing(|seen| seen.immutable = true);
-    check([
+    check(vec![
         (
             "foreign",
             World::test().foreign(None),
@@ -51,7 +51,7 @@ fn a_secret_that_is_not_ours_or_cannot_be_changed_is_left_alone() {
 #[test]
 fn whatever_the_target_shows_wrongly_is_written_again() {
     let shows = |change: fn(&mut crate::plan::world::Seen)| World::issued().showing(change);
-    check([
+    check(vec![
         ("as it should be", World::issued(), "Settled", None),
         ("deleted", World::issued().targetless(), "Deliver", None),
         ("edited", World::issued().damaged(), "Deliver", None),
@@ -97,7 +97,7 @@ fn a_repair_is_made_at_most_every_ten_seconds() {
     };
     let next = ahead(MILLISECOND);
     let later = ahead(SECOND);
-    check([
+    check(vec![
         (
             "a millisecond before",
             repaired(ago(SECOND * 10) + MILLISECOND, 1),
@@ -135,7 +135,7 @@ fn a_repair_is_made_at_most_every_ten_seconds() {
 fn a_ledger_that_was_set_back_does_not_overwrite_a_newer_target() {
     let poll = Some(ahead(MINUTE * 10));
     let newer = || World::issued().showing(|seen| seen.epoch = Epoch(2));
-    check([
+    check(vec![
         (
             "a newer epoch, and sound",
             newer(),
@@ -160,7 +160,7 @@ fn a_ledger_that_was_set_back_does_not_overwrite_a_newer_target() {
 #[test]
 fn what_was_forfeited_is_not_written_but_replaced() {
     let forfeited = |world: World| world.record(|ledger| ledger.forfeit(NOON).unwrap());
-    check([
+    check(vec![
         (
             "the target still shows it",
             forfeited(World::issued()),
@@ -180,7 +180,7 @@ fn what_was_forfeited_is_not_written_but_replaced() {
 fn a_finalizer_that_somebody_took_off_comes_back_where_there_is_a_duty() {
     let unclaimed = |world: World| world.wishing(|wish| wish.claimed = false);
     let pending = World::test().with_ledger(Ledger::test().arming(ago(MINUTE)).filling());
-    check([
+    check(vec![
         ("in use", unclaimed(World::issued()), "Claim", None),
         ("pending", unclaimed(pending), "Claim", None),
         (

@@ -31,17 +31,11 @@ fn a_76_a_80_people_are_told_what_is_so() {
         let ledger = Ledger::test().issued(ago(DAY)).issued(ago(MINUTE));
         World::test().with_ledger(ledger.overlapping(ago(MINUTE)))
     };
-    let buried = || {
-        World::issued()
-            .record(|l| l.bury(None, NOON).unwrap())
-            .deleting()
-    };
     let held = World::retiring()
         .inspected(vec![pod("web", ago(DAY))])
         .proven();
-    let other_spec = |world: World| world.wishing(|w| w.spec_hash = Some("spec-2".to_owned()));
     let later = ahead(MINUTE);
-    for (case, world, expected) in [
+    for (case, world, expected) in vec![
         ("new", World::test(), "Reconciling Issuing"),
         ("stored", pending(), "Reconciling Verifying"),
         (
@@ -75,6 +69,21 @@ fn a_76_a_80_people_are_told_what_is_so() {
             World::test().paused(),
             "Stalled Paused",
         ),
+    ] {
+        assert_eq!(say(&world), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_99_what_stands_in_the_way_makes_unready_only_what_cannot_be_had() {
+    let later = ahead(MINUTE);
+    let buried = || {
+        World::issued()
+            .record(|l| l.bury(None, NOON).unwrap())
+            .deleting()
+    };
+    let other_spec = |world: World| world.wishing(|w| w.spec_hash = Some("spec-2".to_owned()));
+    for (case, world, expected) in vec![
         (
             "an outage leaves what is in use ready",
             World::issued().hindered(Reason::ProviderUnavailable),
