@@ -220,16 +220,15 @@ impl Snapshot {
         })
     }
 
-    /// Whether a value is one that is held already: an old one in new clothes.
-    pub fn holds_value(&self, value: &SecretValue) -> bool {
-        self.values
-            .values()
-            .any(|held| held.get().expose() == value.expose())
-    }
-
     /// Whether this was read whole: then the values of its record are here.
     pub fn value(&self, generation: Generation) -> Option<&Stored<SecretValue>> {
         self.values.get(&generation)
+    }
+
+    /// Whether one of the stored values is this one.
+    pub fn shows(&self, value: &SecretValue) -> bool {
+        let mut stored = self.values.values();
+        stored.any(|stored| stored.get().expose() == value.expose())
     }
 
     /// The same without the values, to be kept.

@@ -61,6 +61,7 @@ pub(super) fn reject_unusable_pending(world: &World, now: Timestamp) -> Option<P
         .is_some_and(|(generation, since)| {
             generation == pending.origin.generation
                 && after(since, world.times.verify_timeout()) <= now
+                && world.waiting(Task::Verify, now).is_some() // the last word is a probe, not a clock
         });
     let effect = Effect::Reject(pending.origin.generation, Rejection::Unusable);
     (pending.flaw.is_some() || refused).then(|| Plan::act(effect, Work::Reject))

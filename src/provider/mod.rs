@@ -58,8 +58,6 @@ pub enum Flaw {
     WrongScopes,
     /// The echoed label does not begin with our marker.
     WrongLabel,
-    /// The value is that of an earlier credential, whatever id came with it.
-    OldValue,
 }
 
 /// What became of a create (E3). Unknown unless proven.

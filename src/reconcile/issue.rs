@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::{Context, Error, deletion, pass::Pass};
@@ -21,7 +22,7 @@ use crate::{
         world::{Task, Wish},
     },
     provider::{
-        Flaw, Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
+        Issue as _, Issued, Outcome, Probe as _, Probed, ProviderError, Refusal, Revoke as _,
         Unknown, budget::Lane, errova::Errova,
     },
     target::store::Asked,
@@ -66,9 +67,32 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
         .issued(Kind::MachineToken, cause, IssueOutcome::from(&outcome));
     drop((turn, slot)); // what follows has priority over everybody's turn
     match outcome {
+        Outcome::Issued(issued) if is_of_another(&issued, pass, ctx) => {
+            give_up(&armed, confused(issued), pass, ctx).await
+        }
         Outcome::Issued(issued) => keep(armed, issued, &provider, pass, ctx).await,
         Outcome::Refused(refusal) => disarm(&armed, refusal, pass, ctx).await,
         Outcome::Unknown(unknown) => give_up(&armed, unknown, pass, ctx).await,
+    }
+}
+
+/// Whether an answer names or shows a credential that is recorded already. A cache in between, or a
+/// provider that mixes things up: neither may get the one in use delivered twice, or deleted.
+fn is_of_another(issued: &Issued, pass: &Pass, ctx: &Context) -> bool {
+    let place = pass.armed_place();
+    let shown = pass
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| snapshot.shows(&issued.value));
+    shown || place.is_some_and(|place| ctx.ledgers.records(&place, &issued.id))
+}
+
+/// Such an answer says no more than one that cannot be read. An id that is recorded is not picked out
+/// of it.
+fn confused(issued: Issued) -> Unknown {
+    Unknown {
+        id: Some(issued.id),
+        unreadable: true,
     }
 }
 
@@ -141,36 +165,13 @@ async fn keep(
     ctx: &Context,
 ) -> Result<(), Error> {
     let Issued { id, value, flaw } = issued;
-    if pass
-        .armed_place()
-        .is_some_and(|place| ctx.ledgers.records(&place, &id))
-    {
-        // Somebody else's id, or one of our own: neither kept nor deleted by this answer's word.
-        return give_up(
-            &armed,
-            Unknown {
-                id: None,
-                unreadable: true,
-            },
-            pass,
-            ctx,
-        )
-        .await;
-    }
-    let old = pass
-        .snapshot
-        .as_ref()
-        .is_some_and(|snapshot| snapshot.holds_value(&value));
-    let flaw = flaw.or(old.then_some(Flaw::OldValue));
     let generation = armed.generation();
     let mut pause = Duration::from_millis(100);
     loop {
         let now = ctx.clock.now();
         let held = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-        if held
-            .and_then(|ledger| ledger.pending.as_ref())
-            .is_some_and(|p| p.origin.id == id)
-        {
+        // Ours, be it behind a lost reply; another replica may even have promoted it meanwhile.
+        if held.is_some_and(|ledger| ledger.recorded().any(|origin| origin.id == id)) {
             pass.tell(
                 Happening::Issued,
                 format!("issued {id}, attempt {generation}"),
@@ -418,6 +419,7 @@ pub(super) async fn verify(
             pass.world.memory.refused_since = since.or(Some((generation, now)));
             let message = "the provider does not accept the new credential yet";
             pass.fail(Task::Verify, Obstacle::new(Reason::Verifying, message), now);
+            ask_in_time(pass, now, ctx);
             Ok(())
         }
         Err(error) => {
@@ -426,6 +428,20 @@ pub(super) async fn verify(
             ctx.suspect(error, &place, &pass.owner().namespace);
             Ok(())
         }
+    }
+}
+
+/// The wait between two probes ends with `verifyTimeout` at the latest: then the last one decides.
+fn ask_in_time(pass: &mut Pass, now: Timestamp, ctx: &Context) {
+    let memory = &mut pass.world.memory;
+    let end = memory
+        .refused_since
+        .map(|(_, since)| after(since, ctx.times.verify_timeout()));
+    if let (Some(end), Some(wait)) = (
+        end.filter(|end| *end > now),
+        memory.waits.get_mut(&Task::Verify),
+    ) {
+        wait.until = wait.until.min(end);
     }
 }
 

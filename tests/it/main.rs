@@ -11,6 +11,9 @@ mod support; // the in-process API server and the worlds around it
 
 mod apiserver; // the in-process API server keeps the contract of the real one
 mod borders; // who may know whom
+mod counts; // what a token costs, in requests
+mod crash; // an operator that dies at every request
+mod faults; // what providers, proxies and the API server do wrong
 mod issue; // from a manifest to a target Secret
 mod manifests; // generated files, the chart's copies, examples, CEL rules
 mod operations; // the tables of docs/operations.md

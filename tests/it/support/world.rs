@@ -5,16 +5,9 @@
 
 use std::{
     collections::HashMap,
-    future,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
-
-use bytes::Bytes;
-use futures::future::BoxFuture;
 
 use handover::{
     api::{self, annotations, connection::ClusterConnection, machine_token::MachineToken},
@@ -26,7 +19,7 @@ use handover::{
     secret_value::SecretValue,
     simulator::{Simulator, errova::ErrovaKnobs, in_process},
     telemetry::{admin::Readiness, metrics::Metrics},
-    transport::{Transport, TransportError},
+    transport::Transport,
 };
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
@@ -34,7 +27,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::apiserver::{ApiServer, Phase, RequestInfo, Verdict};
+use super::{
+    apiserver::{ApiServer, Phase, RequestInfo, Verdict},
+    wire::{Alive, Call, Crossing, Hooks, Mortal},
+};
 
 /// Where the operator lives.
 pub(crate) const OPERATOR: &str = "handover-system";
@@ -56,6 +52,7 @@ pub(crate) struct World {
     clock: Clock,
     operator: Option<Operator>,
     operators: Arc<Mutex<HashMap<String, Alive>>>,
+    hooks: Hooks,
     starts: usize,
 }
 
@@ -63,44 +60,6 @@ struct Operator {
     task: JoinHandle<Result<(), app::Error>>,
     stopping: CancellationToken,
     alive: Alive,
-}
-
-/// Whether an operator still runs. Nothing that a dead one sends arrives, and nothing arrives at it.
-#[derive(Clone, Default)]
-struct Alive(Arc<AtomicBool>);
-
-impl Alive {
-    fn died(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn is_dead(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The wire of one operator to the provider.
-struct Mortal<T> {
-    wire: T,
-    alive: Alive,
-}
-
-impl<T: Transport> Transport for Mortal<T> {
-    fn send(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> BoxFuture<'_, Result<http::Response<Bytes>, TransportError>> {
-        Box::pin(async move {
-            if self.alive.is_dead() {
-                return future::pending().await;
-            }
-            let answer = self.wire.send(request).await;
-            if self.alive.is_dead() {
-                return future::pending().await;
-            }
-            answer
-        })
-    }
 }
 
 impl World {
@@ -125,6 +84,7 @@ impl World {
             clock,
             operator: None,
             operators: Arc::default(),
+            hooks: Hooks::default(),
             starts: 0,
         };
         world.on_request(|_, _| Verdict::Pass);
@@ -167,6 +127,11 @@ impl World {
         });
     }
 
+    /// Asks this, too, before and after each call of a living operator to the provider.
+    pub(crate) fn on_call(&self, hook: impl Fn(&Call, Phase) -> Crossing + Send + Sync + 'static) {
+        self.hooks.add(hook);
+    }
+
     /// Ends the operator of that client name where it stands, from within a hook.
     pub(crate) fn killer(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let operators = self.operators.clone();
@@ -193,7 +158,7 @@ impl World {
             selector: None,
             concurrency: 32,
             rules: HostRules::default(),
-            dial: self.dial(&alive),
+            dial: self.dial(&name, &alive),
             clock: self.clock.clone(),
             times: Times::shipped(),
             metrics: self.metrics.clone(),
@@ -224,13 +189,15 @@ impl World {
         }
     }
 
-    fn dial(&self, alive: &Alive) -> Dial {
-        let (errova, alive) = (self.errova.clone(), alive.clone());
+    fn dial(&self, client: &str, alive: &Alive) -> Dial {
+        let (errova, client) = (self.errova.clone(), client.to_owned());
+        let (alive, hooks) = (alive.clone(), self.hooks.clone());
         Arc::new(move |_endpoint, timeout| {
-            let wire = in_process(&errova, timeout);
             let transport: Arc<dyn Transport> = Arc::new(Mortal {
-                wire,
+                wire: in_process(&errova, timeout),
+                client: client.clone(),
                 alive: alive.clone(),
+                hooks: hooks.clone(),
             });
             Ok(transport)
         })
@@ -295,13 +262,16 @@ impl World {
     /// Lets virtual time pass until `holds`, at most `limit`.
     pub(crate) async fn until(&self, limit: Duration, what: &str, holds: impl Fn(&Self) -> bool) {
         let end = tokio::time::Instant::now() + limit;
+        let mut pause = Duration::from_millis(10);
         while !holds(self) {
             assert!(
                 tokio::time::Instant::now() < end,
                 "not within {limit:?}: {what}\n{}",
                 self.story()
             );
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(pause).await;
+            // Looking costs more than waiting: what takes long is looked at less often.
+            pause = (pause * 5 / 4).min(Duration::from_secs(2));
         }
     }
 
