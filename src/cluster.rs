@@ -107,3 +107,69 @@ pub fn client(mut config: kube::Config, clock: Clock) -> Result<Client, kube::Er
     let layer = MapResponseLayer::new(observe);
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16, reason: &str) -> Status {
+        Status {
+            code,
+            reason: reason.to_owned(),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_known_by_its_code_and_reason() {
+        for (code, reason, expected) in [
+            (404, "NotFound", ClusterError::NotFound),
+            (409, "AlreadyExists", ClusterError::AlreadyExists),
+            (409, "Conflict", ClusterError::Conflict),
+            (403, "Forbidden", ClusterError::Forbidden),
+            (422, "Invalid", ClusterError::Invalid),
+            (400, "BadRequest", ClusterError::Refused(400)),
+            (401, "Unauthorized", ClusterError::Refused(401)),
+            (410, "Gone", ClusterError::Refused(410)),
+            (429, "TooManyRequests", ClusterError::Refused(429)),
+            (500, "InternalError", ClusterError::Unknown),
+            (503, "ServiceUnavailable", ClusterError::Unknown),
+            (504, "Timeout", ClusterError::Unknown),
+            (302, "", ClusterError::Unknown),
+        ] {
+            let error = ClusterError::from(&status(code, reason));
+            assert_eq!(error, expected, "{code} {reason}");
+            assert_eq!(error.is_ambiguous(), expected == ClusterError::Unknown);
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_goes_forbids_by_its_own_cause() {
+        let text = serde_json::json!({
+            "code": 403,
+            "reason": "Forbidden",
+            "details": { "causes": [{ "reason": "NamespaceTerminating", "message": "", "field": "" }] },
+        });
+        let mut refused: Status = serde_json::from_value(text).unwrap();
+        assert_eq!(ClusterError::from(&refused), ClusterError::Terminating);
+        refused.code = 404;
+        assert_eq!(ClusterError::from(&refused), ClusterError::NotFound);
+    }
+
+    #[test]
+    fn the_api_servers_text_does_not_go_on() {
+        let mut refused = status(422, "Invalid");
+        refused.message = "canary".to_owned();
+        let error = ClusterError::from(kube::Error::Api(Box::new(refused)));
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_an_unknown_outcome() {
+        let silence = std::future::pending::<Result<(), kube::Error>>();
+        let asked = tokio::time::Instant::now();
+        assert_eq!(answer(silence).await, Err(ClusterError::Unknown));
+        assert_eq!(asked.elapsed(), PATIENCE);
+        assert_eq!(answer(async { Ok(7) }).await, Ok(7));
+    }
+}

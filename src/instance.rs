@@ -143,3 +143,81 @@ pub fn nonce() -> Result<Nonce, InstanceError> {
         .map_err(|_| InstanceError::Random)?;
     Nonce::parse(&hex(&bytes)).map_err(|_| InstanceError::Random)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(data: &[(&str, &[u8])]) -> Secret {
+        let bytes = |(key, value): &(&str, &[u8])| ((*key).to_owned(), ByteString(value.to_vec()));
+        Secret {
+            data: Some(data.iter().map(bytes).collect()),
+            ..Secret::default()
+        }
+    }
+
+    fn whole() -> Secret {
+        instance(&[(ID, b"1a2b3c4d"), (KEY, &[7; 32]), (CLUSTER, b"home")])
+    }
+
+    #[test]
+    fn an_installation_knows_itself_in_its_own_cluster() {
+        let instance = read(&whole(), "home").unwrap();
+        assert_eq!(instance.id.as_str(), "1a2b3c4d");
+    }
+
+    #[test]
+    fn a_copy_in_another_cluster_does_nothing_until_it_is_confirmed_for_that_one() {
+        let refused = read(&whole(), "other").unwrap_err();
+        assert_eq!(refused, InstanceError::OtherCluster("other".to_owned()));
+        assert!(
+            refused
+                .to_string()
+                .contains("handover.dev/confirm-cluster: other")
+        );
+
+        let confirmed = |uid: &str| {
+            let mut secret = whole();
+            let annotation = (annotations::CONFIRM_CLUSTER.to_owned(), uid.to_owned());
+            secret.annotations_mut().extend([annotation]);
+            read(&secret, "other").is_ok()
+        };
+        assert!(confirmed("other"));
+        assert!(!confirmed("a third") && !confirmed("home") && !confirmed(""));
+    }
+
+    #[test]
+    fn a_damaged_instance_is_refused_and_not_quoted() {
+        for (case, secret) in [
+            ("nothing", Secret::default()),
+            ("no id", instance(&[(KEY, &[7; 32]), (CLUSTER, b"home")])),
+            (
+                "no id of ours",
+                instance(&[(ID, b"canary"), (KEY, &[7; 32]), (CLUSTER, b"home")]),
+            ),
+            ("no key", instance(&[(ID, b"1a2b3c4d"), (CLUSTER, b"home")])),
+            (
+                "a short key",
+                instance(&[(ID, b"1a2b3c4d"), (KEY, &[7; 31]), (CLUSTER, b"home")]),
+            ),
+            (
+                "no cluster",
+                instance(&[(ID, b"1a2b3c4d"), (KEY, &[7; 32])]),
+            ),
+            (
+                "no text",
+                instance(&[(ID, b"1a2b3c4d"), (KEY, &[7; 32]), (CLUSTER, &[0xff])]),
+            ),
+        ] {
+            let refused = read(&secret, "home").unwrap_err();
+            assert_eq!(refused, InstanceError::Damaged, "{case}");
+            assert!(!refused.to_string().contains("canary"));
+        }
+    }
+
+    #[test]
+    fn no_two_nonces_are_alike() {
+        let nonces: std::collections::BTreeSet<_> = (0..100).map(|_| nonce().unwrap()).collect();
+        assert_eq!(nonces.len(), 100);
+    }
+}

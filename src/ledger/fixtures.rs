@@ -193,4 +193,10 @@ impl Ledger {
         };
         self
     }
+
+    /// Whatever has no verb of its own.
+    pub(crate) fn but(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }

@@ -430,19 +430,25 @@ impl Ledger {
 
     /// The attempts whose values are kept.
     pub fn holds(&self) -> BTreeSet<Generation> {
-        let pending = self.pending.iter().map(|p| p.origin.generation);
-        let current = self.current.iter().map(|c| c.origin.generation);
-        let retiring = self.retiring.iter().map(|r| r.origin.generation);
-        pending.chain(current).chain(retiring).collect()
+        self.held().map(|origin| origin.generation).collect()
     }
 
     /// Every credential that is recorded and not proven gone.
     pub fn recorded(&self) -> impl Iterator<Item = &Origin> {
+        self.held().chain(self.deleting.iter().map(|d| &d.origin))
+    }
+
+    /// What may still be used.
+    fn held(&self) -> impl Iterator<Item = &Origin> {
         let pending = self.pending.iter().map(|p| &p.origin);
         let current = self.current.iter().map(|c| &c.origin);
         let retiring = self.retiring.iter().map(|r| &r.origin);
-        let deleting = self.deleting.iter().map(|d| &d.origin);
-        pending.chain(current).chain(retiring).chain(deleting)
+        pending.chain(current).chain(retiring)
+    }
+
+    /// When the next life ends of what may still be used.
+    pub fn earliest_end(&self) -> Option<Timestamp> {
+        self.held().filter_map(|origin| origin.expires_at).min()
     }
 
     pub(super) fn remember(&mut self, gone: &Origin, at: Timestamp) {

@@ -307,11 +307,26 @@ impl Ledger {
         next.bury(None, at)
     }
 
-    /// The value of the current credential is not in the ledger: it is to be replaced.
-    pub fn forfeit(&self) -> Option<Self> {
+    /// The value of the current credential is not in the ledger: it is to be replaced. If the one before
+    /// still retires, the two change places first: it can be delivered, and nothing else could be while
+    /// an attempt is in hand.
+    pub fn forfeit(&self, at: Timestamp) -> Option<Self> {
         let mut next = self.clone();
         next.current.as_mut()?.origin.spec_hash.clear();
-        (next != *self).then_some(next)
+        if next == *self {
+            return None;
+        }
+        let lost = next.current.clone()?.origin;
+        let whole = |retiring: &Retiring| !retiring.origin.spec_hash.is_empty();
+        if next.retiring.as_ref().is_some_and(whole) {
+            next.restore(lost.id.clone(), at);
+            next.retiring = Some(Retiring {
+                origin: lost,
+                since: at,
+                distributed_at: None,
+            });
+        }
+        Some(next)
     }
 
     /// The first record after a ledger was lost, from what an intact target proves. With the value the

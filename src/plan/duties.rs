@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{
-    Because, Effect, Obstacle, Plan, Work, gates,
+    Because, Effect, Plan, Work, gates,
     world::{Resource, Target, Task, World},
 };
 use crate::{
@@ -150,24 +150,37 @@ pub(super) fn rest_when_leaving(world: &World, now: Timestamp) -> Option<Plan> {
 
 /// What is left to wait for.
 pub(super) fn leave(world: &World, now: Timestamp) -> Plan {
-    let ledger = world.ledger.as_ref();
     let tasks = [Task::Revoke, Task::RemoveTarget];
     let wait = tasks.iter().find_map(|task| world.waiting(*task, now));
-    let timeout = ledger
+    let timeout = buried(world)
         .and_then(|ledger| ledger.tombstone)
         .map(|tombstone| after(tombstone.at, world.times.deletion_timeout));
     let claimed = matches!(&world.resource, Resource::Deleting(deletion) if deletion.claimed);
-    let intent = ledger
-        .and_then(|ledger| ledger.intent.as_ref())
-        .map(|i| i.sendable_until);
-    let wakes = [
-        wait.map(|wait| wait.until),
-        timeout.filter(|_| claimed),
-        intent,
-    ];
-    let wake = wakes.into_iter().flatten().filter(|at| *at > now).min();
-    let obstacle: Option<Obstacle> = wait.map(|wait| wait.obstacle.clone());
-    Plan::wait(Because::Leaving(obstacle), wake)
+    let wake = timeout.filter(|at| claimed && *at > now);
+    Plan::wait(
+        Because::Leaving(wait.map(|wait| wait.obstacle.clone())),
+        wake,
+    )
+}
+
+/// When the next duty falls due that has to wait now: an intent of another holder, the end of a life, a
+/// revocation or a removal that failed.
+pub(super) fn next(world: &World, now: Timestamp) -> Option<Timestamp> {
+    let tasks = [Task::Revoke, Task::RemoveTarget];
+    let failed = tasks.iter().filter_map(|task| world.waiting(*task, now));
+    let ledger = world.ledger.as_ref();
+    let intent = ledger.and_then(|ledger| ledger.intent.as_ref());
+    let ends = ledger
+        .filter(|ledger| ledger.tombstone.is_none_or(|t| t.retain.is_none()))
+        .and_then(Ledger::earliest_end);
+    let fixed = [intent.map(|intent| intent.sendable_until), ends];
+    let waits = failed.map(|wait| wait.until);
+    fixed
+        .into_iter()
+        .flatten()
+        .chain(waits)
+        .filter(|at| *at > now)
+        .min()
 }
 
 fn buried(world: &World) -> Option<&Ledger> {

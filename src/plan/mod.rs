@@ -19,6 +19,8 @@ use crate::ledger::{
 
 mod because;
 mod duties;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod gates;
 mod rest;
 mod rules;
@@ -169,10 +171,13 @@ const RULES: &[Rule] = &[
 
 /// The next step. The planner that ships is the one that is model-checked.
 pub fn plan(world: &World, now: Timestamp) -> Plan {
-    RULES
-        .iter()
-        .find_map(|rule| rule(world, now))
-        .unwrap_or_else(|| rest::rest(world, now))
+    let rule = RULES.iter().find_map(|rule| rule(world, now));
+    let mut plan = rule.unwrap_or_else(|| rest::rest(world, now));
+    if plan.effect.is_none() {
+        // Whatever it waits for, a duty that falls due before is not slept over.
+        plan.wake = plan.wake.into_iter().chain(duties::next(world, now)).min();
+    }
+    plan
 }
 
 impl Plan {
@@ -196,3 +201,6 @@ impl Plan {
         Self::wait(Because::Blocked(obstacle), wake)
     }
 }
+
+#[cfg(test)]
+mod tests;

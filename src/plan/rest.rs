@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::{
-    Because, Plan, Work, gates, schedule,
+    Because, Plan, Work, duties, gates, schedule,
     world::{Task, Wait, World},
 };
-use crate::{ledger::record::Ledger, moment::after};
+use crate::moment::after;
 
 /// The plan of a world in which no rule has anything to do.
 pub(super) fn rest(world: &World, now: Timestamp) -> Plan {
@@ -15,22 +15,23 @@ pub(super) fn rest(world: &World, now: Timestamp) -> Plan {
         .as_ref()
         .and_then(|ledger| ledger.intent.as_ref())
     {
-        let wake = Some(intent.sendable_until).filter(|at| *at > now);
         let because = if world.is_delivered() {
             standing(world, now, None)
         } else {
             Because::Working(Work::Issue(intent.cause))
         };
-        return Plan::wait(because, wake);
+        return Plan::wait(because, None); // until it is abandoned, which is a duty
     }
     if world.ledger.as_ref().is_some_and(|l| l.pending.is_some()) && !world.is_delivered() {
         let wait = world.memory.waits.get(&Task::Verify);
         return Plan::wait(Because::Working(Work::Verify), wait.map(|wait| wait.until));
     }
-    if world.wish().is_none() {
-        return super::duties::leave(world, now);
-    }
-    Plan::wait(standing(world, now, None), wake(world, now))
+    let because = if world.wish().is_some() {
+        standing(world, now, None)
+    } else {
+        duties::leave(world, now).because // kept, while its predecessor finishes the overlap
+    };
+    Plan::wait(because, wake(world, now))
 }
 
 /// How a credential in use stands, apart from what its replacement waits for.
@@ -71,22 +72,21 @@ fn wake(world: &World, now: Timestamp) -> Option<Timestamp> {
     let overlap = ledger
         .and_then(|l| l.retiring.as_ref())
         .and_then(|r| gates::overlap_end(world, r));
-    let look = ledger
-        .and_then(|l| l.retiring.as_ref())
+    let look = overlap
+        .filter(|end| *end <= now)
         .map(|_| gate_look(world, now));
     let waits = world.memory.waits.values().map(|wait| wait.until);
-    let expiry = ledger.and_then(earliest_end);
-    let resolved = [due, overlap, look, expiry];
-    resolved
-        .into_iter()
-        .flatten()
-        .chain(waits)
-        .filter(|at| *at > now)
-        .min()
+    let fixed = [due, overlap, look].into_iter().flatten();
+    fixed.chain(waits).filter(|at| *at > now).min()
 }
 
-/// Closed gates are looked at again, less often the longer they stay closed.
-pub(super) fn gate_look(world: &World, now: Timestamp) -> Timestamp {
+/// Closed gates are looked at again, less often the longer they stay closed. A pass in between does not
+/// put that off.
+fn gate_look(world: &World, now: Timestamp) -> Timestamp {
+    let planned = world.memory.closed.as_ref().map(|(_, until)| *until);
+    if let Some(planned) = planned.filter(|until| *until > now) {
+        return planned;
+    }
     let since = world
         .ledger
         .as_ref()
@@ -99,11 +99,4 @@ pub(super) fn gate_look(world: &World, now: Timestamp) -> Timestamp {
         now,
         closed_for.clamp(world.times.retry(), world.times.longest_retry()),
     )
-}
-
-fn earliest_end(ledger: &Ledger) -> Option<Timestamp> {
-    ledger
-        .recorded()
-        .filter_map(|origin| origin.expires_at)
-        .min()
 }

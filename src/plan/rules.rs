@@ -180,7 +180,8 @@ pub(super) fn rehearse_target(world: &World, now: Timestamp) -> Option<Plan> {
         .as_ref()
         .is_none_or(|ledger| ledger.current.is_none());
     let rehearsed = world.memory.rehearsed.as_deref() == Some(&*wish.rendering);
-    if !first || rehearsed || in_hand(world) || may_issue(world, wish, None, now).is_err() {
+    let asked = newest_request(world, wish, now);
+    if !first || rehearsed || in_hand(world) || may_issue(world, wish, asked, now).is_err() {
         return None;
     }
     if let Some(wait) = world.waiting(Task::Rehearse, now) {
@@ -201,7 +202,7 @@ pub(super) fn issue_when_none(world: &World, now: Timestamp) -> Option<Plan> {
         Some(ledger) if ledger.epoch > Epoch(0) => Cause::Expired,
         None | Some(_) => Cause::Created,
     };
-    Some(issue(world, wish, cause, None, now))
+    Some(issue(world, wish, cause, now))
 }
 
 /// The credential in use is to be replaced.
@@ -211,7 +212,7 @@ pub(super) fn issue_when_due(world: &World, now: Timestamp) -> Option<Plan> {
     if in_hand(world) {
         return None;
     }
-    let plan = issue(world, wish, due.cause, due.request, now);
+    let plan = issue(world, wish, due.cause, now);
     match plan {
         // A replacement that has to wait leaves what is in use as it is.
         Plan {
@@ -237,13 +238,7 @@ fn in_hand(world: &World) -> bool {
     })
 }
 
-fn issue(
-    world: &World,
-    wish: &Wish,
-    cause: Cause,
-    request: Option<Timestamp>,
-    now: Timestamp,
-) -> Plan {
+fn issue(world: &World, wish: &Wish, cause: Cause, now: Timestamp) -> Plan {
     let (Some(place), Some(spec_hash)) = (&wish.place, &wish.spec_hash) else {
         let unknown = Obstacle::new(
             Reason::ConnectionNotReady,
@@ -251,6 +246,8 @@ fn issue(
         );
         return Plan::blocked(world.obstacle.clone().unwrap_or(unknown), None);
     };
+    // Whatever it is made for, it answers the newest request as well, and may go as early as that one.
+    let request = newest_request(world, wish, now);
     if let Err((obstacle, wake)) = may_issue(world, wish, request, now) {
         return Plan::blocked(obstacle, wake);
     }
@@ -259,19 +256,21 @@ fn issue(
         .as_ref()
         .map(|ledger| ledger.attempt)
         .unwrap_or_default();
-    let newest = wish
-        .rotation
-        .requested_at
-        .filter(|at| *at <= after(now, world.times.request_ahead()));
     let order = Order {
         generation: attempt.next(),
         cause,
-        request: request.max(newest),
+        request,
         place: place.clone(),
         spec_hash: spec_hash.clone(),
         expires_at: wish.expires_after.map(|life| after(now, life)),
     };
     Plan::act(Effect::Issue(order), Work::Issue(cause))
+}
+
+/// The rotate annotation, unless it is from too far ahead.
+fn newest_request(world: &World, wish: &Wish, now: Timestamp) -> Option<Timestamp> {
+    let latest = after(now, world.times.request_ahead());
+    wish.rotation.requested_at.filter(|at| *at <= latest)
 }
 
 /// Obstacles, unresolved creates, the wait after a failure, and the budget: in this order.

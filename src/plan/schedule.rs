@@ -18,8 +18,6 @@ pub struct Due {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
-    /// The rotate annotation that it answers.
-    pub request: Option<Timestamp>,
 }
 
 /// The longest spread of a cron schedule.
@@ -43,7 +41,6 @@ fn spec_changed(wish: &Wish, current: &Current) -> Option<Due> {
         return Some(Due {
             at: Timestamp::MIN,
             cause: Cause::LedgerLost,
-            request: None,
         });
     }
     let differs = wish
@@ -53,7 +50,6 @@ fn spec_changed(wish: &Wish, current: &Current) -> Option<Due> {
     differs.then_some(Due {
         at: Timestamp::MIN,
         cause: Cause::SpecChanged,
-        request: None,
     })
 }
 
@@ -71,7 +67,6 @@ fn asked(
     let due = Due {
         at: request.min(now),
         cause: Cause::Requested,
-        request: Some(request),
     };
     (!handled && !absurd).then_some(due)
 }
@@ -85,7 +80,6 @@ fn level(rotation: &Rotation, current: &Current) -> Option<Due> {
     open.min().map(|at| Due {
         at: *at,
         cause: Cause::Requested,
-        request: None,
     })
 }
 
@@ -109,7 +103,6 @@ fn routine(world: &World, wish: &Wish, current: &Current) -> Option<Due> {
     Some(Due {
         at,
         cause: Cause::Scheduled,
-        request: None,
     })
 }
 
@@ -128,7 +121,6 @@ fn expiry(world: &World, wish: &Wish, current: &Current) -> Option<Due> {
     Some(Due {
         at,
         cause: Cause::BeforeExpiry,
-        request: None,
     })
 }
 

@@ -221,7 +221,7 @@ async fn still_true(
 /// The ledger says current, but holds no value: it was edited, or rebuilt without it.
 async fn without_value(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-    let next = ledger.and_then(Ledger::forfeit);
+    let next = ledger.and_then(|ledger| ledger.forfeit(ctx.clock.now()));
     pass.swap(next, None, ctx).await.map(drop)
 }
 

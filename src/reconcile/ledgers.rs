@@ -135,3 +135,6 @@ pub fn is_newer(a: &str, b: &str) -> bool {
         _ => a != b,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,3 +113,6 @@ fn pulls(spec: &PodSpec, secret: &str) -> bool {
         .flatten()
         .any(|reference| reference.name == secret)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,10 @@ use crate::{
         marker::{Marker, Nonce, OwnerDigits},
         record::Ledger,
     },
-    plan::{Because, Blocked, Obstacle, Plan, Work, World, gates, schedule, world::Resource},
+    plan::{
+        Because, Blocked, Obstacle, Plan, Work, World, gates, schedule,
+        world::{Resource, Task},
+    },
     telemetry::events::Happening,
 };
 
@@ -190,12 +193,8 @@ fn not_yet(world: &World, because: &Because) -> Verdict {
             "paused by the annotation handover.dev/paused".to_owned(),
         ),
         Because::Working(Work::Verify) => {
-            let wait = world
-                .memory
-                .waits
-                .values()
-                .next()
-                .map(|wait| wait.obstacle.message.clone());
+            let wait = world.memory.waits.get(&Task::Verify);
+            let wait = wait.map(|wait| wait.obstacle.message.clone());
             let why = wait.unwrap_or_else(|| "the stored credential is being verified".to_owned());
             (Reason::Verifying, why)
         }
@@ -233,13 +232,18 @@ pub fn waiting_for(closed: &Blocked) -> Vec<String> {
             let shown = names
                 .iter()
                 .take(8)
-                .map(|name| format!("Pod {name} has the old value until it is replaced"));
+                .map(|name| format!("Pod {} has the old value until it is replaced", cut(name)));
             let more = names.len().saturating_sub(8);
             shown
                 .chain((more > 0).then(|| format!("and {more} more Pods")))
                 .collect()
         }
     }
+}
+
+/// The beginning of a Pod's name: an item of status has 256 characters, a name up to 253.
+fn cut(name: &str) -> &str {
+    name.get(..200).unwrap_or(name)
 }
 
 /// The status of a token after a pass; conditions that `before` had keep their times.
@@ -592,3 +596,6 @@ fn remove_absent(next: &mut Value, before: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

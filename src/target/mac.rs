@@ -108,3 +108,6 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

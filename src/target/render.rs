@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt as _;
 
-use super::mac::{Covered, MacKey, short_digest};
+use super::mac::{Covered, MacKey, framed, short_digest};
 use crate::{
     api::{annotations, target::ValueName},
     ledger::{
@@ -49,26 +49,18 @@ pub struct Shown<'a> {
 impl Presentation {
     /// A short digest: two targets with the same one look alike but for their values.
     pub fn digest(&self) -> String {
-        let keys = self
-            .keys
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
-        let labels = self
-            .labels
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
-        let annotations = self
-            .annotations
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
-        let marks = |mark| std::iter::once((mark, ""));
-        let pairs = std::iter::once((self.name.as_str(), self.kind.as_str()))
-            .chain(keys)
-            .chain(marks("labels"))
-            .chain(labels)
-            .chain(marks("annotations"))
-            .chain(annotations);
-        short_digest(pairs.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
+        let keys = self.keys.iter();
+        let keys = pairs(keys.map(|(key, value)| (key.as_str(), value.as_str())));
+        let text = |map: &BTreeMap<String, String>| {
+            pairs(
+                map.iter()
+                    .map(|(key, value)| (key.as_str(), value.as_str())),
+            )
+        };
+        let (labels, annotations) = (text(&self.labels), text(&self.annotations));
+        let head = [self.name.as_bytes(), self.kind.as_bytes()];
+        // Each map is one part, so that nothing looks alike that moved from one to the other.
+        short_digest(head.into_iter().chain([&*keys, &*labels, &*annotations]))
     }
 
     /// The whole Secret for `shown`.
@@ -137,8 +129,15 @@ impl Presentation {
     }
 }
 
+fn pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    framed(pairs.flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
+}
+
 /// What the user wrote, without what would make a delivery tool or Kubernetes act on the target.
 fn user_text(map: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
     let allowed = map.iter().filter(|(key, _)| !annotations::is_reserved(key));
     allowed.map(|(key, value)| (key.clone(), value.clone()))
 }
+
+#[cfg(test)]
+mod tests;

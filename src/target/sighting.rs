@@ -143,3 +143,6 @@ fn holder(secret: &Secret) -> Option<String> {
     let manager = || secret.labels().get(annotations::MANAGED_BY).cloned();
     ours.or_else(reference).or_else(manager)
 }
+
+#[cfg(test)]
+mod tests;

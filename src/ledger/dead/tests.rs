@@ -42,7 +42,7 @@ fn only_what_a_spent_attempt_left_behind_is_dead() {
     };
     let resolved = unsure().resolve(&[Generation(2)], NOON).unwrap();
     let cleared = overlap().marking(NOON).clear(&id_of(1), NOON).unwrap();
-    for (case, ledger, listed, expected) in [
+    for (case, ledger, listed, expected) in vec![
         ("the current one", in_use(), listed(1, id_of(1)), false),
         (
             "a duplicate with the current label",

@@ -397,10 +397,10 @@ fn a_create_that_was_never_sent_is_withdrawn_without_a_trace_of_doubt() {
 fn a_forfeited_credential_stays_in_use_and_is_known_as_such() {
     let ledger = Ledger::test().issued(ago(DAY));
     assert!(!ledger.current.as_ref().unwrap().is_forfeit());
-    let forfeited = ledger.forfeit().unwrap();
+    let forfeited = ledger.forfeit(NOON).unwrap();
     assert!(forfeited.current.as_ref().unwrap().is_forfeit());
-    assert_eq!(forfeited.forfeit(), None);
-    assert_eq!(Ledger::test().forfeit(), None);
+    assert_eq!(forfeited.forfeit(NOON), None);
+    assert_eq!(Ledger::test().forfeit(NOON), None);
 }
 
 #[test]
