@@ -62,10 +62,22 @@ fn a_pending_credential_is_verified_or_given_up() {
             None,
         ),
         (
-            "refused for all of verifyTimeout",
+            "refused for all of verifyTimeout, and asked once more",
             refused(ago(MINUTE * 10)),
+            "Verify",
+            None,
+        ),
+        (
+            "and refused again",
+            waiting(refused(ago(MINUTE * 10))),
             "Reject Unusable",
             None,
+        ),
+        (
+            "refused again, a millisecond before the end",
+            waiting(refused(ago(MINUTE * 10) + MILLISECOND)),
+            "Working(Verify)",
+            Some(later),
         ),
         ("another attempt was", of_another, "Verify", None),
         (
