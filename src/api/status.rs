@@ -13,7 +13,7 @@ pub struct Credential {
     /// The provider's id.
     #[schemars(length(max = 128))]
     pub id: String,
-    /// What it is called at the provider: the ownership marker and the display name.
+    /// The ownership marker that its name at the provider begins with.
     #[schemars(length(max = 256))]
     pub label: String,
     /// The number of the attempt that issued it.

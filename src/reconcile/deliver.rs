@@ -10,6 +10,7 @@ use crate::{
         record::{Cause, Ledger, Origin},
         store::Swap,
     },
+    moment::after,
     plan::{
         Obstacle,
         world::{Target, Task},
@@ -262,30 +263,23 @@ pub(super) async fn rebuild(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
     };
     let now = ctx.clock.now();
     let at = created.unwrap_or(now);
+    let end = wish.expires_after.map(|life| after(at, life));
+    // The Secret may be far older than what it shows: an end that would be past is not known at all, and
+    // the credential is replaced, with overlap, instead of being revoked in use.
+    let expires_at = end.filter(|end| *end > now);
+    let value = value.filter(|_| end == expires_at);
     let origin = Origin {
         generation: seen.attempt,
         nonce: None,
         id: seen.id,
         place,
         at,
-        expires_at: wish
-            .expires_after
-            .map(|life| crate::moment::after(at, life)),
+        expires_at,
         cause: Cause::LedgerLost,
-        spec_hash: if value.is_some() {
-            spec_hash
-        } else {
-            String::new()
-        },
+        spec_hash: value.as_ref().map(|_| spec_hash).unwrap_or_default(),
     };
-    let ledger = Ledger::rebuilt(
-        owner.clone(),
-        name,
-        origin,
-        seen.epoch,
-        value.is_some(),
-        now,
-    );
+    let held = value.is_some();
+    let ledger = Ledger::rebuilt(owner.clone(), name, origin, seen.epoch, held, now);
     let stored = value.as_ref().map(|value| (seen.attempt, value));
     let swap = ctx.ledger_store.create(&ledger, stored).await;
     match swap.map_err(|source| Error::WriteLedger { owner, source })? {
