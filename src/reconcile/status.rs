@@ -27,7 +27,7 @@ use crate::{
         record::Ledger,
     },
     plan::{
-        Because, Blocked, Obstacle, Plan, Work, World, gates, schedule,
+        Because, Blocked, Obstacle, Plan, SETTLE, Work, World, gates, schedule, unknown_outcomes,
         world::{Resource, Task},
     },
     telemetry::events::Happening,
@@ -330,11 +330,7 @@ fn findings(token: &MachineToken, open: usize, verdict: &Verdict) -> Vec<Finding
         findings.push(find(about, true, Reason::RotationBlocked, blocked));
     }
     if open > 0 {
-        let message = format!(
-            "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
-             delete what is there, then name the attempts in the annotation {}",
-            annotations::RESOLVED_ATTEMPTS
-        );
+        let message = format!("{}: {SETTLE}", unknown_outcomes(open));
         let about = ConditionType::AmbiguousCreate;
         findings.push(find(about, true, Reason::AmbiguousCreate, &message));
     }
