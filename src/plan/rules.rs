@@ -346,12 +346,13 @@ fn within_budget(
 }
 
 fn foreign(holder: Option<&str>) -> Obstacle {
-    let holder = holder
-        .map(|holder| format!(" and belongs to {holder}"))
-        .unwrap_or_default();
-    let message = format!(
-        "a Secret of the target's name exists{holder}; choose another spec.secret.name, or delete that Secret"
-    );
+    let message = match holder {
+        Some(holder) => format!(
+            "a Secret of the target's name exists and belongs to {holder}; choose another spec.secret.name, or delete that \
+             Secret once {holder} does not make it anew"
+        ),
+        None => "a Secret of the target's name exists; choose another spec.secret.name, or delete that Secret".to_owned(),
+    };
     Obstacle::new(Reason::TargetForeign, message)
 }
 

@@ -82,7 +82,12 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
         }
     }
     for (happening, note) in pass.happened.drain(..) {
-        tracing::info!(owner = %pass.world.owner, happening = happening.reason(), "{note}");
+        let (owner, reason) = (&pass.world.owner, happening.reason());
+        if happening.is_warning() {
+            tracing::warn!(%owner, happening = reason, "{note}");
+        } else {
+            tracing::info!(%owner, happening = reason, "{note}");
+        }
         if let Some(token) = &pass.token {
             ctx.recorder.record(happening, token.object_ref(&()), note);
         }

@@ -25,9 +25,10 @@ use crate::{
         ids::Generation,
         marker::{Marker, Nonce, OwnerDigits},
         record::Ledger,
+        store::attempts,
     },
     plan::{
-        Because, Blocked, Obstacle, Plan, Work, World, gates, schedule,
+        Because, Blocked, Obstacle, Plan, SETTLE, Work, World, gates, schedule, unknown_outcomes,
         world::{Resource, Task},
     },
     telemetry::events::Happening,
@@ -296,6 +297,29 @@ fn unresolved(world: &World) -> usize {
         .map_or(0, |ledger| ledger.abandoned.len())
 }
 
+/// Annotations that ask for something, but cannot be read: else their author would wait for ever.
+fn unreadable(token: &MachineToken) -> impl Iterator<Item = String> {
+    let is_time = |text: &str| text.parse::<Timestamp>().is_ok();
+    let is_list = |text: &str| !attempts(text).is_empty();
+    let rules: [(_, fn(&str) -> bool, _); 2] = [
+        (
+            annotations::ROTATE_REQUESTED_AT,
+            is_time,
+            "a time, such as 2026-01-15T03:00:00Z",
+        ),
+        (
+            annotations::RESOLVED_ATTEMPTS,
+            is_list,
+            "numbers of attempts, such as \"3,4\"",
+        ),
+    ];
+    let written = token.annotations();
+    rules.into_iter().filter_map(|(name, reads, form)| {
+        let text = written.get(name)?;
+        (!reads(text)).then(|| format!("the annotation {name} cannot be read: write {form}"))
+    })
+}
+
 /// The conditions that hold, and `Ready` in any case.
 fn findings(token: &MachineToken, open: usize, verdict: &Verdict) -> Vec<Finding> {
     let find = |about, holds: bool, reason, message: &str| Finding {
@@ -316,6 +340,11 @@ fn findings(token: &MachineToken, open: usize, verdict: &Verdict) -> Vec<Finding
         message,
         blocked,
     } = verdict;
+    let message = &[message.clone()]
+        .into_iter()
+        .chain(unreadable(token))
+        .collect::<Vec<_>>()
+        .join("; ");
     let mut findings = vec![find(ConditionType::Ready, *ready, *reason, message)];
     if !ready {
         let about = if *stalled {
@@ -330,11 +359,7 @@ fn findings(token: &MachineToken, open: usize, verdict: &Verdict) -> Vec<Finding
         findings.push(find(about, true, Reason::RotationBlocked, blocked));
     }
     if open > 0 {
-        let message = format!(
-            "{open} creates have an unknown outcome (status.suspectedOrphans): look for their labels at the provider, \
-             delete what is there, then name the attempts in the annotation {}",
-            annotations::RESOLVED_ATTEMPTS
-        );
+        let message = format!("{}: {SETTLE}", unknown_outcomes(open));
         let about = ConditionType::AmbiguousCreate;
         findings.push(find(about, true, Reason::AmbiguousCreate, &message));
     }

@@ -154,6 +154,32 @@ fn a_replacement_that_waits_is_named_beside_what_is_in_use() {
 }
 
 #[test]
+fn an_annotation_that_cannot_be_read_is_named_with_its_form() {
+    let world = World::issued();
+    let verdict = verdict(&world, &plan(&world, NOON).because);
+    let said = |name: &str, text: &str| {
+        let mut token = token();
+        token.annotations_mut().insert(name.into(), text.into());
+        findings(&token, 0, &verdict).remove(0).message
+    };
+    for (name, good, bad) in [
+        (
+            annotations::ROTATE_REQUESTED_AT,
+            "2026-01-15T03:00:00Z",
+            "now",
+        ),
+        (annotations::RESOLVED_ATTEMPTS, "3,4", "all"),
+    ] {
+        assert_eq!(said(name, good), verdict.message);
+        let message = said(name, bad);
+        assert!(
+            message.contains(name) && message.contains("such as"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn what_verification_waits_for_is_said_and_nothing_else() {
     let world = World::test()
         .with_ledger(Ledger::test().arming(ago(MINUTE)).filling())
