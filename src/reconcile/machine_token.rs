@@ -8,7 +8,7 @@ use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::{Context, Error, credential, gather, pass::Pass, status};
+use super::{Context, Error, credential, gather, pass::Pass, report, status};
 use crate::{
     api::{condition::Reason, machine_token::MachineToken},
     plan::{Plan, schedule, world::Resource},
@@ -28,7 +28,7 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
         Err(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "a pass failed");
-            status::report_unfinished(&token, Reason::Pending, &error.to_string(), &ctx).await;
+            report::unfinished(&token, Reason::Pending, &error.to_string(), &ctx).await;
         }
     }
     outcome
@@ -40,7 +40,7 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
     let begun = Instant::now();
     let plan = tokio::select! {
         plan = Box::pin(credential::converge(&mut pass, ctx)) => plan,
-        never = status::report_slowness(&token, ctx) => match never {},
+        never = report::slowness(&token, ctx) => match never {},
     };
     if let Ok(plan) = &plan {
         status::judge(&mut pass, plan, ctx);
@@ -55,7 +55,7 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
     ctx.metrics
         .reconciled(Kind::MachineToken, outcome, begun.elapsed());
     let plan = plan?;
-    status::report(&pass, &plan, ctx).await?;
+    report::write_if_changed(&pass, &plan, ctx).await?;
     Ok(next(&plan, ctx))
 }
 

@@ -1,11 +1,18 @@
 //! The verdict: what people and tools are told of a world.
 
+use kube::ResourceExt as _;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::{
-    ledger::fixtures::{DAY, HOUR, MINUTE, NOON, ago, ahead, walk},
+    api::{annotations, condition::ConditionType, machine_token::MachineToken},
+    ledger::{
+        fixtures::{DAY, HOUR, MINUTE, NOON, ago, ahead, walk},
+        record::Ledger,
+    },
     plan::{fixtures::pod, plan, world::Task},
+    reconcile::status::{conditions, findings},
 };
 
 /// A verdict in a few words: ready, or who has to act, and why.
@@ -208,18 +215,6 @@ fn the_list_of_what_is_waited_for_fits_its_schema() {
     assert_eq!(waiting_for(&names(9)).len(), 9);
     assert_eq!(waiting_for(&names(500))[8], "and 492 more Pods");
     assert_eq!(waiting_for(&Blocked::Idle), Vec::<String>::new());
-}
-
-#[test]
-fn a_merge_patch_removes_what_is_no_longer_there() {
-    let before =
-        json!({ "a": 1, "gone": { "x": 1 }, "deep": { "kept": 1, "gone": 2 }, "list": [1, 2] });
-    let after = json!({ "a": 1, "deep": { "kept": 3 }, "list": [2] });
-    let expected = json!({
-        "status": { "a": 1, "gone": null, "deep": { "kept": 3, "gone": null }, "list": [2] }
-    });
-    assert_eq!(patch(&after, Some(&before)), expected);
-    assert_eq!(patch(&after, None), json!({ "status": after }));
 }
 
 fn token() -> MachineToken {
