@@ -229,7 +229,7 @@ async fn admin(
             ))));
         }
         Err(ClusterError::Forbidden) => {
-            return Ok(Err(super::gather::not_granted(namespace)));
+            return unreadable(described, namespace, ctx).await.map(Err);
         }
         Err(source) => {
             return Err(Error::ReadAuth {
@@ -256,6 +256,25 @@ async fn admin(
         )
     });
     Ok(loaded.map(|token| (token, version)))
+}
+
+/// A 403 on the Secret: the namespace is not granted, or only this right is missing.
+async fn unreadable(
+    described: &Described,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Obstacle, Error> {
+    let failed = |source| Error::ReadAuth {
+        connection: described.key().to_string(),
+        source,
+    };
+    if ctx.targets.is_granted(namespace).await.map_err(failed)? {
+        let message = format!(
+            "the operator may not read Secrets in namespace {namespace}; its role there lacks `get` of secrets"
+        );
+        return Ok(Obstacle::new(Reason::NamespaceNotGranted, message));
+    }
+    Ok(super::gather::not_granted(namespace))
 }
 
 async fn authenticate(provider: &Errova) -> Option<Obstacle> {

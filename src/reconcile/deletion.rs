@@ -34,8 +34,15 @@ pub(super) async fn claim(pass: &mut Pass, ctx: &Context) -> Result<bool, Error>
     Ok(alive)
 }
 
-/// Takes our finalizer off.
+/// Takes our finalizer off. Where no ledger is known this is asked live: a ledger that only this cache
+/// misses would lose its resource without a tombstone.
 pub(super) async fn release(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
+    if pass.snapshot.is_none() {
+        pass.read_ledger(ctx).await?;
+        if pass.snapshot.is_some() {
+            return Ok(()); // it is buried first
+        }
+    }
     let left = change_finalizer(pass, ctx, false).await?;
     // Others' finalizers may hold it; for us it is gone.
     pass.world.resource = Resource::Gone;

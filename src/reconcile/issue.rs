@@ -215,7 +215,7 @@ async fn compensate(
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
     let next =
         ledger.and_then(|l| l.compensate(generation, condemned.id().clone(), ctx.clock.now()));
-    if next.is_some() && pass.swap(next, None, ctx).await? {
+    if next.is_some() && matches!(pass.swap(next, None, ctx).await, Ok(true)) {
         return Ok(()); // `revoke_condemned` does the rest
     }
     if let Err(error) = provider.revoke(&condemned).await {

@@ -23,3 +23,4 @@ mod operations; // the tables of docs/operations.md
 mod ownership; // Secrets that are not ours
 mod rotate; // when, how often, and what the one before waits for
 mod scale; // many tokens, one connection
+mod stop; // SIGTERM, and a second operator beside the first
