@@ -75,30 +75,21 @@ fn unresolved(world: &World) -> usize {
         .map_or(0, |ledger| ledger.abandoned.len())
 }
 
-/// An annotation's name, whether a text is one, and what one looks like.
-type Form = (&'static str, fn(&str) -> bool, &'static str);
-
 /// Annotations that ask for something, but cannot be read: else their author would wait for ever.
 fn unreadable(token: &MachineToken) -> impl Iterator<Item = String> {
-    let is_time = |text: &str| text.parse::<Timestamp>().is_ok();
-    let is_list = |text: &str| !attempts(text).is_empty();
-    let rules: [Form; 2] = [
-        (
-            annotations::ROTATE_REQUESTED_AT,
-            is_time,
-            "a time, such as 2026-01-15T03:00:00Z",
-        ),
-        (
-            annotations::RESOLVED_ATTEMPTS,
-            is_list,
-            "numbers of attempts, such as \"3,4\"",
-        ),
-    ];
-    let written = token.annotations();
-    rules.into_iter().filter_map(|(name, reads, form)| {
-        let text = written.get(name)?;
-        (!reads(text)).then(|| format!("the annotation {name} cannot be read: write {form}"))
-    })
+    let is_time = |text: &String| text.parse::<Timestamp>().is_ok();
+    let is_list = |text: &String| !attempts(text).is_empty();
+    let written = |name| token.annotations().get(name);
+    let (rotate, resolved) = (
+        annotations::ROTATE_REQUESTED_AT,
+        annotations::RESOLVED_ATTEMPTS,
+    );
+    let time = written(rotate).filter(|text| !is_time(text));
+    let list = written(resolved).filter(|text| !is_list(text));
+    let told = |name, form| format!("the annotation {name} cannot be read: write {form}");
+    let time = time.map(|_| told(rotate, "a time, such as 2026-01-15T03:00:00Z"));
+    let list = list.map(|_| told(resolved, "numbers of attempts, such as \"3,4\""));
+    time.into_iter().chain(list)
 }
 
 /// The conditions that hold, and `Ready` in any case.
