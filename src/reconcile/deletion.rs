@@ -34,8 +34,15 @@ pub(super) async fn claim(pass: &mut Pass, ctx: &Context) -> Result<bool, Error>
     Ok(alive)
 }
 
-/// Takes our finalizer off.
+/// Takes our finalizer off. That there is no ledger takes a live read: a watch that lags, or a record that
+/// cannot be read, must not let go of a resource whose credential nobody would revoke any more.
 pub(super) async fn release(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
+    if pass.snapshot.is_none() {
+        pass.read_ledger(ctx).await?;
+        if pass.snapshot.is_some() {
+            return Ok(()); // it is buried first
+        }
+    }
     let left = change_finalizer(pass, ctx, false).await?;
     // Others' finalizers may hold it; for us it is gone.
     pass.world.resource = Resource::Gone;
