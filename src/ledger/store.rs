@@ -141,8 +141,12 @@ impl LedgerStore {
         let secret = first(ledger, value);
         match answer(self.secrets.create(&PostParams::default(), &secret)).await {
             Ok(stored) => Ok(Swap::Won(Snapshot::try_from(stored)?)),
-            Err(ClusterError::AlreadyExists | ClusterError::Unknown) => {
-                Ok(Swap::Lost(self.read(&ledger.owner).await?))
+            Err(error @ (ClusterError::AlreadyExists | ClusterError::Unknown)) => {
+                match self.read(&ledger.owner).await? {
+                    // Nobody was faster: the write itself was refused or lost, and is so again at once.
+                    None if error == ClusterError::Unknown => Err(error.into()),
+                    live => Ok(Swap::Lost(live)),
+                }
             }
             Err(error) => Err(error.into()),
         }

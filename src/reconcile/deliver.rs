@@ -6,7 +6,7 @@ use crate::{
     api::{condition::Reason, target::ValueName},
     cluster::ClusterError,
     ledger::{
-        ids::Epoch,
+        ids::{Epoch, Generation},
         record::{Cause, Ledger, Origin},
         store::Swap,
     },
@@ -95,7 +95,7 @@ pub(super) async fn deliver(pass: &mut Pass, ctx: &Context) -> Result<(), Error>
     };
     let seen_at = pass.seen_at;
     if pass.stored(generation, Some(seen_at), ctx).await?.is_none() {
-        return without_value(pass, ctx).await;
+        return without_value(generation, pass, ctx).await;
     }
     if pass.current_generation() != Some(generation) || pass.world.is_delivered() {
         return Ok(()); // the ledger moved on: plan again
@@ -219,8 +219,16 @@ async fn still_true(
     Ok(live.is_some_and(|l| l.epoch == epoch) && current.is_some_and(|c| c.origin.id == *id))
 }
 
-/// The ledger says current, but holds no value: it was edited, or rebuilt without it.
-async fn without_value(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
+/// The ledger says current, but holds no value: it was edited, or rebuilt without it. If what is current
+/// is another one by now, only the view was old.
+pub(super) async fn without_value(
+    generation: Generation,
+    pass: &mut Pass,
+    ctx: &Context,
+) -> Result<(), Error> {
+    if pass.current_generation() != Some(generation) {
+        return Ok(());
+    }
     let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
     let next = ledger.and_then(|ledger| ledger.forfeit(ctx.clock.now()));
     pass.swap(next, None, ctx).await.map(drop)

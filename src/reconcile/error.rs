@@ -82,6 +82,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is about a request that the API server did not carry out.
+    pub fn is_of_cluster(&self) -> bool {
+        match self {
+            Self::ReadLedger { source, .. } | Self::WriteLedger { source, .. } => {
+                matches!(source, LedgerError::Cluster(_))
+            }
+            Self::ReadTarget { .. }
+            | Self::Finalizer { .. }
+            | Self::WriteStatus { .. }
+            | Self::ReadAuth { .. } => true,
+            Self::Prepare { .. } | Self::Restless { .. } | Self::Panicked { .. } => false,
+        }
+    }
+
+    /// What it is, and why, in one line for people.
+    pub fn told(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}; it is tried again"),
+            None => format!("{self}; it is tried again"),
+        }
+    }
+
     /// When to try again after `failures` in a row.
     pub fn retry(&self, failures: u32) -> Duration {
         let first = match self {

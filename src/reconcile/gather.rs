@@ -95,6 +95,7 @@ fn begin(
         asked: None,
         sighting: None,
         seen_at: Instant::now(),
+        polled: false,
         presentation: None,
         request: None,
         superseded: false,
@@ -120,6 +121,7 @@ async fn see_target(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     } else {
         Coverage::Refused
     };
+    pass.polled = coverage == Coverage::Read;
     match coverage {
         Coverage::Refused => pass.world.obstacle = Some(not_granted(&owner.namespace)),
         Coverage::Read if !name.is_empty() => pass.read_target(ctx).await?,

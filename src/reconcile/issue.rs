@@ -26,6 +26,10 @@ use crate::{
     },
 };
 
+/// Between two tries to store what this process alone knows: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// The only function that creates a credential.
 pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     let provider = match ctx.provider_at(&order.place, &pass.owner().namespace) {
@@ -39,18 +43,26 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
         .connections
         .turn(&order.place, &pass.owner().namespace)
         .await;
+    let slot = ctx.slots.acquire().await;
     if ctx.stopping.is_cancelled() {
         pass.world.memory.stopping = true;
         return Ok(());
     }
-    let slot = ctx.slots.acquire().await;
     let cause = order.cause;
     let Some((armed, create, first)) = arm(order, pass, ctx).await? else {
         return Ok(());
     };
     // Without a `current`: the reply of the finalizer PATCH is the live read of the resource.
-    if first && !deletion::claim(pass, ctx).await? {
-        return withdraw(&armed, pass, ctx).await; // gone, replaced or deleting: nothing is sent
+    if first {
+        match deletion::claim(pass, ctx).await {
+            Ok(true) => {}
+            Ok(false) => return withdraw(&armed, pass, ctx).await, // gone, replaced or deleting: nothing is sent
+            Err(error) => {
+                // Nothing was sent either, and the record says so: it is no create of unknown outcome.
+                disarm(&armed, Refusal::NotSent, pass, ctx).await?;
+                return Err(error);
+            }
+        }
     }
     let Some(request) = pass.request.clone() else {
         return withdraw(&armed, pass, ctx).await;
@@ -160,7 +172,7 @@ async fn keep(
 ) -> Result<(), Error> {
     let Issued { id, value, flaw } = issued;
     let generation = armed.generation();
-    let mut pause = Duration::from_millis(100);
+    let mut pause = FIRST_PAUSE;
     loop {
         let now = ctx.clock.now();
         let held = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
@@ -190,10 +202,7 @@ async fn keep(
                 let _ = provider.revoke(&Condemned::unkept(armed, id)).await;
                 return Ok(());
             }
-            Err(_) => {
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+            Err(_) => rest(&mut pause).await,
         }
     }
 }
@@ -206,17 +215,31 @@ async fn compensate(
     pass: &mut Pass,
     ctx: &Context,
 ) -> Result<(), Error> {
-    let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
-    let next =
-        ledger.and_then(|l| l.compensate(generation, condemned.id().clone(), ctx.clock.now()));
-    if next.is_some() && matches!(pass.swap(next, None, ctx).await, Ok(true)) {
-        return Ok(()); // `revoke_condemned` does the rest
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let ledger = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger);
+        let next =
+            ledger.and_then(|l| l.compensate(generation, condemned.id().clone(), ctx.clock.now()));
+        let recordable = next.is_some();
+        if recordable && matches!(pass.swap(next, None, ctx).await, Ok(true)) {
+            return Ok(()); // `revoke_condemned` does the rest
+        }
+        let Err(error) = provider.revoke(&condemned).await else {
+            return Ok(());
+        };
+        if !recordable || ctx.last_call.is_cancelled() {
+            let id = condemned.id();
+            tracing::error!(owner = %pass.owner(), credential.id = %id, %error, "a credential could not be kept nor deleted");
+            return Ok(());
+        }
+        rest(&mut pause).await; // the id is known here alone: one of the two will take it
     }
-    if let Err(error) = provider.revoke(&condemned).await {
-        let id = condemned.id();
-        tracing::error!(owner = %pass.owner(), credential.id = %id, %error, "a credential could not be kept nor deleted");
-    }
-    Ok(())
+}
+
+/// Waits, longer each time, while something is known to this process alone.
+async fn rest(pause: &mut Duration) {
+    sleep(*pause).await;
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
 }
 
 /// E4. Nothing was created.
@@ -307,6 +330,7 @@ async fn finish(
     failure: Failure,
 ) -> Result<(), Error> {
     let generation = armed.generation();
+    let mut pause = FIRST_PAUSE;
     loop {
         let Some(ledger) = pass.snapshot.as_ref().map(|snapshot| &snapshot.ledger) else {
             return Ok(());
@@ -319,9 +343,17 @@ async fn finish(
             return Ok(()); // someone else did it
         }
         let backoff = backoff(ledger, pass.world.wish(), failure, ctx);
-        let next = next(ledger, backoff);
-        if next.is_none() || pass.swap(next, None, ctx).await? {
+        let Some(next) = next(ledger, backoff) else {
             return Ok(());
+        };
+        match pass.swap(Some(next), None, ctx).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // A record that cannot be read does not heal by itself; an API server that is away does.
+            Err(error) if ctx.last_call.is_cancelled() || !error.is_of_cluster() => {
+                return Err(error);
+            }
+            Err(_) => rest(&mut pause).await,
         }
     }
 }

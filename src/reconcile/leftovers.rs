@@ -36,6 +36,9 @@ pub async fn run(ctx: Arc<Context>) {
             .collect();
         due.retain(|uid, _| buried.iter().any(|ledger| ledger.ledger.owner.uid == *uid));
         for ledger in buried {
+            if ctx.stopping.is_cancelled() {
+                return; // the duties are recorded; a slow provider must not hold up the end
+            }
             let uid = &ledger.ledger.owner.uid;
             if due.get(uid).is_none_or(|at| *at <= ctx.clock.now()) {
                 let next = Box::pin(work(&ledger, &ctx)).await;

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
 use tokio::time::Instant;
@@ -11,7 +11,11 @@ use tokio::time::Instant;
 use super::{Context, Error, credential, gather, pass::Pass, report, status};
 use crate::{
     api::{condition::Reason, machine_token::MachineToken},
-    plan::{Plan, schedule, world::Resource},
+    plan::{
+        Plan,
+        schedule::{self, spread},
+        world::{Resource, Target},
+    },
     telemetry::metrics::{Kind, PassOutcome, ResourceId, ResourceSeries},
 };
 
@@ -28,7 +32,7 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
         Err(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "a pass failed");
-            report::unfinished(&token, Reason::Pending, &error.to_string(), &ctx).await;
+            report::unfinished(&token, Reason::Pending, &error.told(), &ctx).await;
         }
     }
     outcome
@@ -54,9 +58,16 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
         .map_or(PassOutcome::Failed, |plan| (&plan.because).into());
     ctx.metrics
         .reconciled(Kind::MachineToken, outcome, begun.elapsed());
+    if let Err(error) = &plan
+        && is_untrue(&pass)
+    {
+        report::damage(&token, &error.told(), ctx).await;
+    }
     let plan = plan?;
     report::write_if_changed(&pass, &plan, ctx).await?;
-    Ok(next(&plan, ctx))
+    let gone = matches!(pass.world.resource, Resource::Gone);
+    let poll = (pass.polled && !gone).then(|| spread(ctx.times.target_poll(), &pass.owner().uid));
+    Ok(next(&plan, poll, ctx))
 }
 
 /// Keeps what the pass learned and tells what happened in it, also after an error.
@@ -103,10 +114,18 @@ fn resource_id(pass: &Pass) -> ResourceId {
     }
 }
 
-fn next(plan: &Plan, ctx: &Context) -> Action {
-    match plan.wake {
-        Some(wake) => {
-            let wait = Duration::try_from(wake.duration_since(ctx.clock.now())).unwrap_or_default();
+/// Whether `Ready=True`, if that is what status says, is no longer so: the target is damaged, or it goes.
+fn is_untrue(pass: &Pass) -> bool {
+    let sound = matches!(&pass.world.target, Target::Ours(seen) if seen.sound);
+    !sound || pass.world.wish().is_none()
+}
+
+/// When the plan says, and where nothing tells of changes after `poll` at the latest.
+fn next(plan: &Plan, poll: Option<SignedDuration>, ctx: &Context) -> Action {
+    let wake = plan.wake.map(|wake| wake.duration_since(ctx.clock.now()));
+    match wake.into_iter().chain(poll).min() {
+        Some(wait) => {
+            let wait = Duration::try_from(wait).unwrap_or_default();
             Action::requeue(wait.max(Duration::from_millis(10)))
         }
         None => Action::await_change(),

@@ -40,6 +40,8 @@ pub struct Pass {
     pub sighting: Option<Sighting>,
     /// When the target was last seen.
     pub seen_at: Instant,
+    /// The target is read, not watched: nothing tells when somebody changes it.
+    pub polled: bool,
     /// How the target should look.
     pub presentation: Option<Presentation>,
     /// What a create asks for.

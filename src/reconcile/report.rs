@@ -72,11 +72,24 @@ pub(super) async fn unfinished(token: &MachineToken, reason: Reason, message: &s
     let latest = ctx
         .token_status
         .latest(&token.metadata, token.status.as_ref());
-    let before = latest.clone().unwrap_or_default();
+    let before = latest.unwrap_or_default();
     let ready = |c: &Condition| c.type_ == ConditionType::Ready.as_str() && c.status == "True";
-    if before.conditions.iter().any(ready) {
-        return;
+    if !before.conditions.iter().any(ready) {
+        write_unfinished(token, reason, message, ctx).await;
     }
+}
+
+/// What a resource shows whose pass failed while its target was not what it should be: `Ready` must not
+/// stay beside that.
+pub(super) async fn damage(token: &MachineToken, message: &str, ctx: &Context) {
+    write_unfinished(token, Reason::Pending, message, ctx).await;
+}
+
+async fn write_unfinished(token: &MachineToken, reason: Reason, message: &str, ctx: &Context) {
+    let latest = ctx
+        .token_status
+        .latest(&token.metadata, token.status.as_ref());
+    let before = latest.clone().unwrap_or_default();
     let message = message.to_owned();
     let verdict = Verdict {
         ready: false,
@@ -92,7 +105,9 @@ pub(super) async fn unfinished(token: &MachineToken, reason: Reason, message: &s
         observed_generation: token.metadata.generation,
         ..before
     };
-    let _ = write(token, latest.as_ref(), status, ctx).await;
+    if !latest.as_ref().is_some_and(|latest| same(latest, &status)) {
+        let _ = write(token, latest.as_ref(), status, ctx).await;
+    }
 }
 
 async fn write(

@@ -1,6 +1,6 @@
 //! The end of a credential: its gates, the mark that nothing takes back, and the revocation.
 
-use super::{Context, Error, pass::Pass, pods, verify::unanswered};
+use super::{Context, Error, deliver, pass::Pass, pods, verify::unanswered};
 use crate::{
     api::condition::Reason,
     cluster::ClusterError,
@@ -85,7 +85,11 @@ pub(super) async fn prove(
         }
     };
     let Some(value) = pass.stored(generation, None, ctx).await? else {
-        return Ok(());
+        let message = "the ledger holds no value of the credential in use, so it cannot be proven; the one before it \
+                       is not revoked";
+        let obstacle = Obstacle::new(Reason::RotationBlocked, message);
+        pass.fail(Task::Prove, obstacle, ctx.clock.now()); // for the case that nothing comes of the next line
+        return deliver::without_value(generation, pass, ctx).await;
     };
     let probed = provider.probe(value).await;
     let now = ctx.clock.now();

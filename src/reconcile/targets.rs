@@ -157,6 +157,11 @@ impl Targets {
                 if let Event::Delete(secret) = &event {
                     freed(&namespace, &secret.name_any());
                 }
+                // What was deleted while nobody watched has no event of its own.
+                for name in vanished(&event, &namespace, &seen, &relist) {
+                    lock(&seen).remove(&(namespace.clone(), name.clone()));
+                    freed(&namespace, &name);
+                }
                 if let Some(owner) = observe(event, &namespace, &mac, &seen, &mut relist) {
                     changed(&namespace, &owner);
                 }
@@ -191,12 +196,7 @@ fn observe(
                 .then_some(owner)
                 .flatten()
         }
-        Event::InitDone => {
-            let gone =
-                |(space, name): &(String, String)| space == namespace && !relist.contains_key(name);
-            lock(seen).retain(|key, _| !gone(key));
-            None
-        }
+        Event::InitDone => None,
         Event::Delete(secret) => {
             let mut seen = lock(seen);
             let (name, sighting) = (key(secret.name_any()), Sighting::of(&secret, mac)?);
@@ -210,6 +210,22 @@ fn observe(
                 .flatten()
         }
     }
+}
+
+/// The targets that are known and that a whole new list does not show.
+fn vanished(
+    event: &Event<Secret>,
+    namespace: &str,
+    seen: &Mutex<Seen>,
+    relist: &HashMap<String, String>,
+) -> Vec<String> {
+    if !matches!(event, Event::InitDone) {
+        return Vec::new();
+    }
+    let seen = lock(seen);
+    let here = seen.keys().filter(|(space, _)| space == namespace);
+    let gone = here.filter(|(_, name)| !relist.contains_key(name));
+    gone.map(|(_, name)| name.clone()).collect()
 }
 
 /// Keeps the newer of two sightings; answers whether it was news.

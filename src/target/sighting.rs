@@ -67,7 +67,15 @@ impl Sighting {
     /// The same in the planner's words, for one owner.
     pub fn target(&self, owner: &Owner) -> Target {
         match &self.seen {
-            Some(seen) if self.owner_uid.as_ref() == Some(&owner.uid) => Target::Ours(seen.clone()),
+            Some(seen) if self.owner_uid.as_ref() == Some(&owner.uid) => {
+                let mut seen = seen.clone();
+                if !self.watched {
+                    // It does not look as it should: without the label no watch follows it, and every
+                    // pass would take it for missing and begin the overlap anew.
+                    seen.rendering.clear();
+                }
+                Target::Ours(seen)
+            }
             _ => Target::Foreign {
                 holder: self.holder.clone(),
             },
