@@ -311,6 +311,10 @@ async fn give_up(
             None => Some(abandoned),
         }
     };
+    if let Some(place) = &place {
+        // Whether the provider is there at all is found out before the next create is lost to it.
+        ctx.recheck(place, &pass.owner().namespace);
+    }
     finish(armed, pass, ctx, next, failure).await?;
     if id.is_none() {
         pass.tell(
