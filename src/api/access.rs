@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Invalid, span::Span};
 
-/// What a connection grants. The first rule that admits namespace and kind counts; later ones do not
-/// add to it.
+/// A rule: what it grants to whom. Later rules do not add to it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessRule {

@@ -11,6 +11,20 @@ use crate::{
     },
 };
 
+/// What a person does about creates with an unknown outcome.
+pub const SETTLE: &str = "look for the labels of status.suspectedOrphans at the provider, delete what is there, then \
+                          name the attempts in the annotation handover.dev/resolved-attempts, such as \"3,4\"";
+
+/// That nobody knows what became of so many creates.
+pub fn unknown_outcomes(open: usize) -> String {
+    let creates = if open == 1 {
+        "create has"
+    } else {
+        "creates have"
+    };
+    format!("{open} {creates} an unknown outcome")
+}
+
 /// Something that stands in the way: a reason of the closed list, and what to say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
@@ -99,9 +113,8 @@ impl Obstacle {
     /// Creates with an unknown outcome.
     pub fn unresolved(open: usize, max: usize) -> Self {
         let message = format!(
-            "{open} creates have an unknown outcome, {max} may (maxUnresolved of the connection). Look for \
-             the labels of status.suspectedOrphans at the provider, delete what is there, then name \
-             the attempts in the annotation handover.dev/resolved-attempts"
+            "{} and the connection allows {max} (maxUnresolved): {SETTLE}",
+            unknown_outcomes(open)
         );
         Self::new(Reason::AmbiguousCreate, message)
     }

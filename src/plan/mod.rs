@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-pub use because::{Because, Obstacle, Work};
+pub use because::{Because, Obstacle, SETTLE, Work, unknown_outcomes};
 pub use gates::{Blocked, Retired};
 pub use times::Times;
 pub use world::World;

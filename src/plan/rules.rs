@@ -10,7 +10,7 @@ use crate::{
     api::condition::Reason,
     ledger::{
         ids::Epoch,
-        record::{Backoff, Cause, Current, Ledger},
+        record::{Backoff, Cause, Current, Ledger, Owner},
     },
     moment::after,
     plan::times::{FRUITLESS_BUDGET, ISSUE_BUDGET},
@@ -37,7 +37,10 @@ pub(super) fn refuse_foreign_target(world: &World, now: Timestamp) -> Option<Pla
     world.wish()?;
     let poll = Some(after(now, world.times.obstacle_poll()));
     match &world.target {
-        Target::Foreign { holder } => Some(Plan::blocked(foreign(holder.as_deref()), poll)),
+        Target::Foreign { holder } => Some(Plan::blocked(
+            foreign(&world.owner, holder.as_deref()),
+            poll,
+        )),
         Target::Ours(seen) if seen.immutable => Some(Plan::blocked(immutable(), poll)),
         Target::Ours(_) | Target::Absent => None,
     }
@@ -345,13 +348,18 @@ fn within_budget(
     Ok(())
 }
 
-fn foreign(holder: Option<&str>) -> Obstacle {
-    let holder = holder
-        .map(|holder| format!(" and belongs to {holder}"))
-        .unwrap_or_default();
-    let message = format!(
-        "a Secret of the target's name exists{holder}; choose another spec.secret.name, or delete that Secret"
-    );
+fn foreign(owner: &Owner, holder: Option<&str>) -> Obstacle {
+    let same = format!("{} {}", owner.kind.as_str(), owner.name);
+    let message = match holder {
+        Some(holder) if holder == same => format!(
+            "a Secret of the target's name was left by an earlier {same}; delete it, or choose another spec.secret.name"
+        ),
+        Some(holder) => format!(
+            "a Secret of the target's name exists and belongs to {holder}; choose another spec.secret.name, or delete that \
+             Secret once {holder} does not make it anew"
+        ),
+        None => "a Secret of the target's name exists; choose another spec.secret.name, or delete that Secret".to_owned(),
+    };
     Obstacle::new(Reason::TargetForeign, message)
 }
 

@@ -49,7 +49,7 @@ fn say(plan: &Plan) -> String {
         (None, Because::GatesClosed(closed)) => {
             format!(
                 "Closed {}",
-                crate::reconcile::status::waiting_for(closed).join("; ")
+                crate::reconcile::verdict::waiting_for(closed).join("; ")
             )
         }
         (None, Because::Leaving(obstacle)) => match obstacle {

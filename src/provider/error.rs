@@ -7,7 +7,7 @@ pub enum ProviderError {
     #[error("the provider could not be reached")]
     NotSent,
     /// No answer, 5xx, a redirect, or an answer that is not the provider's own.
-    #[error("the provider did not give a usable answer")]
+    #[error("the provider gave no usable answer: none in time, a 5xx, or one that is not its own")]
     Unavailable,
     /// 401 in the provider's own shape.
     #[error("the provider does not accept the admin credential (401)")]

@@ -8,27 +8,21 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use k8s_openapi::{NamespaceResourceScope, api::core::v1::Secret};
-use kube::{
-    Api, Resource, ResourceExt as _,
-    api::{Patch, PatchParams},
-};
+use kube::{Api, Resource, ResourceExt as _};
 use kube_runtime::{controller::Action, reflector::ObjectRef};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Context, Error,
+    Context, Error, connection_status,
     connections::{Checked, Described},
-    issue::unanswered,
-    status::patch,
+    verify::unanswered,
 };
 use crate::{
     api::{
-        annotations,
-        condition::{self, ConditionStatus, ConditionType, Finding, Reason},
+        condition::Reason,
         connection::{ClusterConnection, Connection, ConnectionStatus},
     },
     cluster::{ClusterError, answer},
-    ledger::record::Ledger,
     plan::{Obstacle, schedule::spread},
     provider::{Authenticate as _, ProviderError, admin::AdminToken, errova::Errova},
     telemetry::events::Happening,
@@ -119,7 +113,7 @@ pub async fn reconcile<K: AnyConnection>(
     if changed {
         wake_tokens(&described, &ctx);
     }
-    write_status(&*connection, &described, &checked, &ctx).await?;
+    connection_status::write_if_changed(&*connection, &described, &checked, &ctx).await?;
     Ok(Action::requeue(
         Duration::try_from(wait).unwrap_or(Duration::from_secs(60)),
     ))
@@ -229,7 +223,7 @@ async fn admin(
             ))));
         }
         Err(ClusterError::Forbidden) => {
-            return Ok(Err(super::gather::not_granted(namespace)));
+            return unreadable(described, namespace, ctx).await.map(Err);
         }
         Err(source) => {
             return Err(Error::ReadAuth {
@@ -258,6 +252,25 @@ async fn admin(
     Ok(loaded.map(|token| (token, version)))
 }
 
+/// A 403 on the Secret: the namespace is not granted, or only this right is missing.
+async fn unreadable(
+    described: &Described,
+    namespace: &str,
+    ctx: &Context,
+) -> Result<Obstacle, Error> {
+    let failed = |source| Error::ReadAuth {
+        connection: described.key().to_string(),
+        source,
+    };
+    if ctx.targets.is_granted(namespace).await.map_err(failed)? {
+        let message = format!(
+            "the operator may not read Secrets in namespace {namespace}; its role there lacks `get` of secrets"
+        );
+        return Ok(Obstacle::new(Reason::NamespaceNotGranted, message));
+    }
+    Ok(super::gather::not_granted(namespace))
+}
+
 async fn authenticate(provider: &Errova) -> Option<Obstacle> {
     let error = provider.authenticate().await.err()?;
     Some(match error {
@@ -280,136 +293,6 @@ pub fn wake_tokens(described: &Described, ctx: &Context) {
         }
     }
     ctx.leftovers.notify_one();
-}
-
-async fn write_status<K: AnyConnection>(
-    connection: &K,
-    described: &Described,
-    checked: &Checked,
-    ctx: &Context,
-) -> Result<(), Error> {
-    let shown = ctx
-        .connection_status
-        .latest(connection.meta(), connection.shown());
-    let before = shown.clone().unwrap_or_default();
-    let status = build_status(connection, described, checked, &before, ctx);
-    if shown.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let body = Patch::Merge(patch(&status, Some(&before)));
-    let name = connection.name_any();
-    let api = connection.api(ctx);
-    match answer(api.patch_status(&name, &PatchParams::default(), &body)).await {
-        Ok(stored) => {
-            ctx.connection_status.keep(stored.meta(), status);
-            Ok(())
-        }
-        Err(ClusterError::NotFound) => Ok(()),
-        Err(source) => Err(Error::WriteStatus {
-            owner: described.key().to_string(),
-            source,
-        }),
-    }
-}
-
-fn build_status<K: AnyConnection>(
-    connection: &K,
-    described: &Described,
-    checked: &Checked,
-    before: &ConnectionStatus,
-    ctx: &Context,
-) -> ConnectionStatus {
-    let generation = connection.meta().generation;
-    let (ready, reason, message) = match &checked.obstacle {
-        None => (
-            true,
-            Reason::Authenticated,
-            "an authenticated call succeeded",
-        ),
-        Some(obstacle) => (false, obstacle.reason, obstacle.message.as_str()),
-    };
-    let stalled = matches!(
-        reason,
-        Reason::SpecInvalid
-            | Reason::BreakerOpen
-            | Reason::CapabilityMissing
-            | Reason::ProviderRejected
-            | Reason::NamespaceNotGranted
-    );
-    let mut conditions = before.conditions.clone();
-    let all = [
-        (ConditionType::Ready, ready, true),
-        (ConditionType::Reconciling, !ready && !stalled, false),
-        (ConditionType::Stalled, !ready && stalled, false),
-    ];
-    for (about, holds, always) in all {
-        let status = if holds {
-            ConditionStatus::True
-        } else {
-            ConditionStatus::False
-        };
-        let finding = Finding {
-            about,
-            status,
-            reason,
-            message: message.to_owned(),
-            generation,
-        };
-        if holds || always {
-            condition::set(&mut conditions, finding, ctx.clock.now());
-        } else {
-            condition::clear(&mut conditions, about);
-        }
-    }
-    let place = described.key().to_string();
-    let here = |ledger: &Ledger| in_namespace(ledger, described);
-    let count = |ledger: &Ledger, doomed: bool| {
-        let all = ledger
-            .recorded()
-            .filter(|origin| origin.place.connection == place)
-            .count();
-        let gone = ledger
-            .deleting
-            .iter()
-            .filter(|d| d.origin.place.connection == place)
-            .count();
-        if here(ledger) {
-            if doomed { gone } else { all - gone }
-        } else {
-            0
-        }
-    };
-    let sum = |doomed| {
-        let total: usize = ctx
-            .ledgers
-            .map(|ledger| count(ledger, doomed))
-            .into_iter()
-            .sum();
-        i64::try_from(total).ok()
-    };
-    let pending = sum(true);
-    let count = u64::try_from(pending.unwrap_or_default()).unwrap_or_default();
-    ctx.metrics
-        .pending_revocations(&described.full_name(), count);
-    ConnectionStatus {
-        conditions,
-        observed_generation: generation,
-        provider: Some("errova".to_owned()),
-        url: Some(described.settings.url().to_owned()),
-        credentials: sum(false),
-        pending_revocations: pending,
-        last_handled_reconcile_at: connection
-            .annotations()
-            .get(annotations::RECONCILE_REQUESTED_AT)
-            .cloned(),
-    }
-}
-
-fn in_namespace(ledger: &Ledger, described: &Described) -> bool {
-    described
-        .namespace
-        .as_ref()
-        .is_none_or(|namespace| *namespace == ledger.owner.namespace)
 }
 
 /// After a failed check.

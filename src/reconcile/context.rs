@@ -299,3 +299,34 @@ impl Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(version: &str) -> ObjectMeta {
+        ObjectMeta {
+            uid: Some("a1".to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn what_was_written_counts_until_the_watch_shows_it() {
+        let written = Written::default();
+        assert_eq!(written.latest(&seen("7"), Some(&"old")), Some("old"));
+        written.keep(&seen("9"), "new");
+        assert_eq!(written.latest(&seen("7"), Some(&"old")), Some("new"));
+        assert_eq!(written.latest(&seen("9"), Some(&"new")), Some("new"));
+        assert_eq!(
+            written.latest(&seen("10"), Some(&"other's")),
+            Some("other's")
+        );
+        assert_eq!(
+            written.latest(&seen("7"), None),
+            None,
+            "shown, so forgotten"
+        );
+    }
+}

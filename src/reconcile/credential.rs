@@ -15,7 +15,7 @@
 //! # Caveats
 //! Environment variables and `subPath` mounts never see a new value without a restart.
 
-use super::{Context, Error, deletion, deliver, issue, pass::Pass, retire};
+use super::{Context, Error, deletion, deliver, issue, pass::Pass, retire, verify};
 use crate::{
     plan::{Because, Effect, Plan, plan, world::Fresh},
     telemetry::metrics::{EffectName, EffectOutcome, Kind},
@@ -70,8 +70,8 @@ async fn perform(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), E
         Effect::Abandon(generation) => issue::abandon(generation, pass, ctx).await,
         Effect::Resolve(attempts) => issue::resolve(&attempts, pass, ctx).await,
         Effect::Issue(order) => issue::issue(order, pass, ctx).await,
-        Effect::Verify(generation) => issue::verify(generation, pass, ctx).await,
-        Effect::Reject(generation, why) => issue::reject(generation, why, pass, ctx).await,
+        Effect::Verify(generation) => verify::verify(generation, pass, ctx).await,
+        Effect::Reject(generation, why) => verify::reject(generation, why, pass, ctx).await,
         Effect::Rebuild => deliver::rebuild(pass, ctx).await,
         Effect::Rehearse => deliver::rehearse(pass, ctx).await,
         Effect::Deliver => deliver::deliver(pass, ctx).await,

@@ -34,8 +34,8 @@ pub(super) async fn claim(pass: &mut Pass, ctx: &Context) -> Result<bool, Error>
     Ok(alive)
 }
 
-/// Takes our finalizer off. That there is no ledger takes a live read: a watch that lags, or a record that
-/// cannot be read, must not let go of a resource whose credential nobody would revoke any more.
+/// Takes our finalizer off. Where no ledger is known this is asked live: a ledger that only this cache
+/// misses would lose its resource without a tombstone.
 pub(super) async fn release(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
     if pass.snapshot.is_none() {
         pass.read_ledger(ctx).await?;

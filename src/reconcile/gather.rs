@@ -131,10 +131,6 @@ async fn see_target(pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
             if let Some(sighting) = &pass.sighting {
                 pass.world.target = sighting.target(&owner);
             }
-            // The watch shows our targets only: whether another's Secret is still there takes a read.
-            if matches!(pass.world.target, Target::Foreign { .. }) {
-                pass.read_target(ctx).await?;
-            }
         }
     }
     Ok(())

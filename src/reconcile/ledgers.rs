@@ -1,7 +1,7 @@
 //! Every ledger as it was last seen, without values: from a watch of metadata and from our own writes.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -32,6 +32,24 @@ impl Ledgers {
     pub fn buried(&self) -> Vec<Arc<Snapshot>> {
         let buried = |seen: &&Arc<Snapshot>| seen.ledger.tombstone.is_some();
         self.lock().values().filter(buried).cloned().collect()
+    }
+
+    /// How many credentials are to be deleted at the provider, by connection as metrics call it:
+    /// `namespace/name`, or `name` for one of the cluster. The connection itself may be gone.
+    pub fn pending_revocations(&self) -> BTreeMap<String, u64> {
+        let mut pending = BTreeMap::new();
+        for seen in self.lock().values() {
+            for doomed in &seen.ledger.deleting {
+                let connection = &doomed.origin.place.connection;
+                let name = match connection.split_once('/') {
+                    Some(("Connection", name)) => format!("{}/{name}", seen.ledger.owner.namespace),
+                    Some((_, name)) => name.to_owned(),
+                    None => connection.clone(),
+                };
+                *pending.entry(name).or_default() += 1;
+            }
+        }
+        pending
     }
 
     /// Whether any ledger records a credential of that id at that place.

@@ -1,7 +1,12 @@
 //! Ledgers whose resource is gone and whose duty is not done: revocations that the provider would not
-//! take in time, and targets to remove. One at a time; nothing here is urgent to anybody.
+//! take in time, and targets to remove. One at a time; nothing here is urgent to anybody. And how many
+//! revocations are pending, which a connection that is gone cannot tell any more.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::Api;
@@ -20,7 +25,9 @@ const PATROL: Duration = Duration::from_secs(30);
 /// Works until the process stops.
 pub async fn run(ctx: Arc<Context>) {
     let mut due: HashMap<String, Timestamp> = HashMap::new();
+    let mut pending = BTreeMap::new();
     loop {
+        show_pending(&mut pending, &ctx);
         let buried: Vec<_> = ctx
             .ledgers
             .buried()
@@ -49,6 +56,16 @@ pub async fn run(ctx: Arc<Context>) {
             () = ctx.leftovers.notified() => due.clear(),
         }
     }
+}
+
+/// Every pending revocation, and 0 where there was one before.
+fn show_pending(shown: &mut BTreeMap<String, u64>, ctx: &Context) {
+    let pending = ctx.ledgers.pending_revocations();
+    let done = shown.keys().filter(|name| !pending.contains_key(*name));
+    for (connection, count) in done.map(|name| (name, &0)).chain(&pending) {
+        ctx.metrics.pending_revocations(connection, *count);
+    }
+    *shown = pending;
 }
 
 /// Whether something is left to do: a retained credential and creates that only a person can settle

@@ -8,7 +8,7 @@ use kube::{Resource as _, ResourceExt as _};
 use kube_runtime::controller::Action;
 use tokio::time::Instant;
 
-use super::{Context, Error, credential, gather, pass::Pass, status};
+use super::{Context, Error, credential, gather, pass::Pass, report, status};
 use crate::{
     api::{condition::Reason, machine_token::MachineToken},
     plan::{
@@ -32,7 +32,7 @@ pub async fn reconcile(token: Arc<MachineToken>, ctx: Arc<Context>) -> Result<Ac
         Ok(_) => ctx.failures.clear(&token.uid().unwrap_or_default()),
         Err(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "a pass failed");
-            status::report_unfinished(&token, Reason::Pending, &error.told(), &ctx).await;
+            report::unfinished(&token, Reason::Pending, &error.told(), &ctx).await;
         }
     }
     outcome
@@ -44,7 +44,7 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
     let begun = Instant::now();
     let plan = tokio::select! {
         plan = Box::pin(credential::converge(&mut pass, ctx)) => plan,
-        never = status::report_slowness(&token, ctx) => match never {},
+        never = report::slowness(&token, ctx) => match never {},
     };
     if let Ok(plan) = &plan {
         status::judge(&mut pass, plan, ctx);
@@ -61,10 +61,10 @@ async fn run(token: Arc<MachineToken>, ctx: &Context) -> Result<Action, Error> {
     if let Err(error) = &plan
         && is_untrue(&pass)
     {
-        status::report_damage(&token, &error.told(), ctx).await;
+        report::damage(&token, &error.told(), ctx).await;
     }
     let plan = plan?;
-    status::report(&pass, &plan, ctx).await?;
+    report::write_if_changed(&pass, &plan, ctx).await?;
     let gone = matches!(pass.world.resource, Resource::Gone);
     let poll = (pass.polled && !gone).then(|| spread(ctx.times.target_poll(), &pass.owner().uid));
     Ok(next(&plan, poll, ctx))
@@ -93,7 +93,12 @@ pub(super) fn settle(pass: &mut Pass, ctx: &Context) {
         }
     }
     for (happening, note) in pass.happened.drain(..) {
-        tracing::info!(owner = %pass.world.owner, happening = happening.reason(), "{note}");
+        let (owner, reason) = (&pass.world.owner, happening.reason());
+        if happening.is_warning() {
+            tracing::warn!(%owner, happening = reason, "{note}");
+        } else {
+            tracing::info!(%owner, happening = reason, "{note}");
+        }
         if let Some(token) = &pass.token {
             ctx.recorder.record(happening, token.object_ref(&()), note);
         }

@@ -11,6 +11,7 @@
 //! ```
 
 pub mod connection;
+mod connection_status;
 pub mod connections;
 pub mod context;
 pub mod credential;
@@ -24,9 +25,12 @@ pub mod leftovers;
 pub mod machine_token;
 pub mod pass;
 pub mod pods;
+mod report;
 pub mod retire;
 pub mod status;
 pub mod targets;
+pub mod verdict;
+mod verify;
 mod wish;
 
 pub use context::Context;

@@ -1,6 +1,6 @@
 //! The end of a credential: its gates, the mark that nothing takes back, and the revocation.
 
-use super::{Context, Error, deliver, issue::unanswered, pass::Pass, pods};
+use super::{Context, Error, deliver, pass::Pass, pods, verify::unanswered};
 use crate::{
     api::condition::Reason,
     cluster::ClusterError,

@@ -179,8 +179,11 @@ async fn show_around(stage: &Stage) -> Result<(), SandboxError> {
          k get events -n web\n\n\
          rotate now        k annotate machinetoken ci-deploy -n web --overwrite \\\n\
         \u{20}                   handover.dev/rotate-requested-at=$(date -u +%FT%TZ)\n\
-         lose an answer    curl -H 'content-type: application/json' http://{control}/_sim/faults \\\n\
+         lose next answer  curl -H 'content-type: application/json' http://{control}/_sim/faults \\\n\
         \u{20}                   -d '{{\"op\": \"machineToken.create\", \"nth\": 1, \"faults\": [\"loseResponse\"]}}'\n\
+         provider down     curl -H 'content-type: application/json' http://{control}/_sim/faults \\\n\
+        \u{20}                   -d '{{\"faults\": [{{\"status\": {{\"code\": 503}}}}]}}'\n\
+         no more faults    curl -X DELETE http://{control}/_sim/faults\n\
          what is true      curl http://{control}/_sim/truth\n\
          metrics           curl http://{admin}/metrics\n\
          operator's log    {log}",

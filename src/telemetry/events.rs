@@ -5,11 +5,10 @@
 //!   when that is full, the oldest goes: an Event is news, the condition is the record.
 //! - A refused or unanswered Event costs a debug line, nothing else.
 //!
-//! # Caveats
-//! Within six minutes, the same happening to the same object is one Event with a count, and shows the
-//! note of the first.
+//! - Within six minutes, the same happening to the same object with the same note is one Event with a
+//!   count. Another note is another Event: nobody is shown an id of the happening before.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -18,7 +17,7 @@ use kube::{
 };
 use tokio::{
     sync::broadcast::{self, error::RecvError},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use crate::cluster::answer;
@@ -31,6 +30,9 @@ const QUEUE: usize = 256;
 
 /// Between two Events at least this: a fleet that starts must not spend its API server on news.
 const PACE: Duration = Duration::from_millis(20);
+
+/// For so long kube adds to an Event instead of making another.
+const SERIES: Duration = Duration::from_secs(6 * 60);
 
 /// The API server refuses longer notes. It counts bytes.
 const NOTE_MAX: usize = 1024;
@@ -125,14 +127,21 @@ pub struct Recorder(broadcast::Sender<Notice>);
 /// Sends what the recorders were told.
 pub struct Publisher {
     notices: broadcast::Receiver<Notice>,
-    events: events::Recorder,
+    client: Client,
+    /// One recorder for each note, and when it was last used: kube's recorder takes happenings for the
+    /// same without looking at the note, and would show the first one for all of them.
+    series: HashMap<String, (events::Recorder, Instant)>,
 }
 
 /// A recorder, and the publisher that must run for it.
 pub fn recorder(client: Client) -> (Recorder, Publisher) {
     let (sender, notices) = broadcast::channel(QUEUE);
-    let events = events::Recorder::new(client, CONTROLLER.into());
-    (Recorder(sender), Publisher { notices, events })
+    let publisher = Publisher {
+        notices,
+        client,
+        series: HashMap::new(),
+    };
+    (Recorder(sender), publisher)
 }
 
 impl Recorder {
@@ -168,7 +177,21 @@ impl Publisher {
         }
     }
 
-    async fn publish(&self, notice: Notice) {
+    fn series(&mut self, note: &str) -> events::Recorder {
+        let now = Instant::now();
+        self.series
+            .retain(|_, (_, used)| now.duration_since(*used) < SERIES);
+        let fresh = || events::Recorder::new(self.client.clone(), CONTROLLER.into());
+        let (recorder, used) = self
+            .series
+            .entry(note.to_owned())
+            .or_insert_with(|| (fresh(), now));
+        *used = now;
+        recorder.clone()
+    }
+
+    async fn publish(&mut self, notice: Notice) {
+        let series = self.series(&notice.note);
         let happening = notice.happening;
         let event = events::Event {
             type_: happening.event_type(),
@@ -177,7 +200,7 @@ impl Publisher {
             action: happening.action().to_owned(),
             secondary: None,
         };
-        if let Err(error) = answer(self.events.publish(&event, &notice.about)).await {
+        if let Err(error) = answer(series.publish(&event, &notice.about)).await {
             tracing::debug!(
                 event.reason = happening.reason(),
                 object.namespace = notice.about.namespace,

@@ -43,7 +43,7 @@ async fn nothing_is_lost_when_the_operator_is_killed_at_random_moments() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a quarter of an hour; before a release"]
+#[ignore = "seven minutes; before a release"]
 async fn kill_campaign() {
     let seed = setting("HANDOVER_SEED", 1);
     let kills = usize::try_from(setting("HANDOVER_KILLS", 100)).unwrap();

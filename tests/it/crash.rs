@@ -211,15 +211,13 @@ fn is_done(world: &World, act: Act, first: Option<&str>) -> bool {
 /// One live credential, in use, and those that status (after a deletion the ledger) names as unresolved.
 fn assert_at_rest(world: &World, oracle: &Oracle, act: Act, scenario: &str) {
     let ledger = world.ledgers().into_iter().next();
-    let open: Vec<String> = match world.get("ci").and_then(|token| token.status) {
-        Some(status) => {
-            let orphans = status.suspected_orphans.unwrap_or_default();
-            orphans.into_iter().map(|orphan| orphan.label).collect()
-        }
-        None => {
-            let open = ledger.iter().flat_map(|l| &l.abandoned);
-            open.map(|a| a.nonce.as_str().to_owned()).collect()
-        }
+    let status = world.get("ci").and_then(|token| token.status);
+    let open: Vec<String> = if let Some(status) = status {
+        let orphans = status.suspected_orphans.unwrap_or_default();
+        orphans.into_iter().map(|orphan| orphan.label).collect()
+    } else {
+        let open = ledger.iter().flat_map(|l| &l.abandoned);
+        open.map(|a| a.nonce.as_str().to_owned()).collect()
     };
     let current = ledger.and_then(|l| l.current.map(|c| c.origin.id.to_string()));
     let mut used = 0;

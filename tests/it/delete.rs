@@ -233,8 +233,16 @@ fn a_72_a_connection_that_goes_first_is_reported_and_its_return_ends_the_duty() 
             world.until(MINUTE, "reported", reported).await;
             world.until(MINUTE * 12, "released", is_gone).await;
             world.pass(HOUR).await;
+            let pending = |w: &World, count: u32| {
+                let series =
+                    format!("handover_pending_revocations{{connection=\"acme\"}} {count}\n");
+                w.metrics.encode().unwrap().contains(&series)
+            };
+            assert!(pending(&world, 1), "metrics name what is still to be done");
             world.api.apply_as_user(&connection());
             world.until(HOUR, "revoked", is_forgotten).await;
+            let settled = |w: &World| pending(w, 0);
+            world.until(MINUTE, "nothing pending", settled).await;
         });
     }
 }

@@ -24,3 +24,4 @@ mod ownership; // Secrets that are not ours
 mod regressions; // what was found by looking for it
 mod rotate; // when, how often, and what the one before waits for
 mod scale; // many tokens, one connection
+mod stop; // SIGTERM, and a second operator beside the first

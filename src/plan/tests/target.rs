@@ -45,7 +45,13 @@ fn a_secret_that_is_not_ours_or_cannot_be_changed_is_left_alone() {
     let held = message(&World::test().foreign(Some("Deployment web")));
     assert!(held.contains("belongs to Deployment web") && held.contains("spec.secret.name"));
     assert!(!message(&World::test().foreign(None)).contains("belongs"));
-    assert!(message(&frozen()).contains("spec.secret.name"));
+    let itself = format!("MachineToken {}", World::test().owner.name);
+    let earlier = message(&World::test().foreign(Some(&itself)));
+    assert!(
+        earlier.contains(&format!("an earlier {itself}")),
+        "{earlier}"
+    );
+    assert!(message(&frozen()).contains("delete it"));
 }
 
 #[test]

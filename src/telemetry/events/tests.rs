@@ -123,6 +123,32 @@ async fn repeated_happenings_are_one_event_with_a_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_same_happening_with_another_note_is_another_event() {
+    let (client, asked) = api_server(answering(), vec![]);
+    let (recorder, publisher) = recorder(client);
+    for note in ["revoked mt_1", "revoked mt_2", "revoked mt_1"] {
+        recorder.record(Happening::Revoked, token("ci"), note);
+    }
+    drop(recorder);
+    publisher.run().await;
+    let asked = asked.lock().unwrap();
+    let sent: Vec<_> = asked
+        .iter()
+        .map(|(method, _, event)| (method.clone(), event["note"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        (Method::POST, "revoked mt_1"),
+        (Method::POST, "revoked mt_2"),
+        (Method::PATCH, "revoked mt_1"),
+    ];
+    assert_eq!(sent, expected);
+    assert_ne!(
+        asked[0].2["metadata"]["name"],
+        asked[1].2["metadata"]["name"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_event_does_not_stop_the_next() {
     let (client, asked) = api_server(answering(), vec![403, 422]);
     let (recorder, publisher) = recorder(client);

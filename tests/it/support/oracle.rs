@@ -123,17 +123,13 @@ impl Oracle {
     /// Nothing that must hold was broken so far.
     pub(crate) fn assert_kept(&self, scenario: &str) {
         let seen = self.seen();
-        let (broken, log) = (seen.violations.join("\n"), self.log(&seen));
+        let (broken, log) = (seen.violations.join("\n"), seen.lines.join("\n"));
         assert!(broken.is_empty(), "{scenario}:\n{broken}\n{log}");
     }
 
     /// Writes of both sides, and calls to the provider, in their order.
     pub(crate) fn story(&self) -> String {
-        self.log(&self.seen())
-    }
-
-    fn log(&self, seen: &Seen) -> String {
-        seen.lines.join("\n")
+        self.seen().lines.join("\n")
     }
 
     fn after_request(&self, request: &RequestInfo) {

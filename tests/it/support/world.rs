@@ -13,6 +13,7 @@ use handover::{
     api::{self, annotations, connection::ClusterConnection, machine_token::MachineToken},
     app::{self, Parts},
     clock::Clock,
+    ledger::record::Ledger,
     plan::Times,
     provider::endpoint::HostRules,
     reconcile::connections::Dial,
@@ -234,14 +235,12 @@ impl World {
     }
 
     /// The ledgers in the operator's namespace.
-    pub(crate) fn ledgers(&self) -> Vec<handover::ledger::record::Ledger> {
+    pub(crate) fn ledgers(&self) -> Vec<Ledger> {
         let secrets: Vec<Secret> = self.api.list();
         let records = secrets
             .into_iter()
             .filter_map(|secret| secret.metadata.annotations?.remove(annotations::LEDGER));
-        records
-            .map(|text| handover::ledger::record::Ledger::decode(&text).unwrap())
-            .collect()
+        records.map(|text| Ledger::decode(&text).unwrap()).collect()
     }
 
     /// The credentials that authenticate, the admin's apart.
@@ -277,32 +276,29 @@ impl World {
 
     /// Both logs in one, without values.
     pub(crate) fn story(&self) -> String {
-        let mut story = String::new();
-        for entry in self.api.log().iter().rev().take(60).rev() {
-            story.push_str(&format!("  {entry}\n"));
-        }
-        for entry in self.errova.audit().iter().rev().take(20).rev() {
-            story.push_str(&format!(
-                "  errova {:?} {:?} committed={} answered={} {:?}\n",
-                entry.op, entry.id, entry.committed, entry.answered, entry.status
-            ));
-        }
-        for ledger in self.ledgers() {
-            story.push_str(&format!("  {}\n", ledger.encode()));
-        }
-        for token in self.api.list::<MachineToken>() {
-            story.push_str(&format!(
-                "  {}\n",
-                serde_json::to_string(&token.status).unwrap()
-            ));
-        }
-        for connection in self.api.list::<ClusterConnection>() {
-            story.push_str(&format!(
-                "  {}\n",
-                serde_json::to_string(&connection.status).unwrap()
-            ));
-        }
-        story
+        let mut lines: Vec<String> = Vec::new();
+        lines.extend(
+            self.api
+                .log()
+                .iter()
+                .rev()
+                .take(60)
+                .rev()
+                .map(ToString::to_string),
+        );
+        let audit = self.errova.audit();
+        lines.extend(audit.iter().rev().take(20).rev().map(|call| {
+            format!(
+                "errova {:?} {:?} committed={} answered={} {:?}",
+                call.op, call.id, call.committed, call.answered, call.status
+            )
+        }));
+        lines.extend(self.ledgers().iter().map(Ledger::encode));
+        let tokens = self.api.list::<MachineToken>().into_iter();
+        lines.extend(tokens.map(|token| json!(token.status).to_string()));
+        let connections = self.api.list::<ClusterConnection>().into_iter();
+        lines.extend(connections.map(|one| json!(one.status).to_string()));
+        lines.join("\n")
     }
 }
 

@@ -1,11 +1,18 @@
 //! The verdict: what people and tools are told of a world.
 
+use kube::ResourceExt as _;
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::{
-    ledger::fixtures::{DAY, HOUR, MINUTE, NOON, ago, ahead, walk},
+    api::{annotations, condition::ConditionType, machine_token::MachineToken},
+    ledger::{
+        fixtures::{DAY, HOUR, MINUTE, NOON, ago, ahead, walk},
+        record::Ledger,
+    },
     plan::{fixtures::pod, plan, world::Task},
+    reconcile::status::{conditions, findings},
 };
 
 /// A verdict in a few words: ready, or who has to act, and why.
@@ -154,6 +161,32 @@ fn a_replacement_that_waits_is_named_beside_what_is_in_use() {
 }
 
 #[test]
+fn an_annotation_that_cannot_be_read_is_named_with_its_form() {
+    let world = World::issued();
+    let verdict = verdict(&world, &plan(&world, NOON).because);
+    let said = |name: &str, text: &str| {
+        let mut token = token();
+        token.annotations_mut().insert(name.into(), text.into());
+        findings(&token, 0, &verdict).remove(0).message
+    };
+    for (name, good, bad) in [
+        (
+            annotations::ROTATE_REQUESTED_AT,
+            "2026-01-15T03:00:00Z",
+            "now",
+        ),
+        (annotations::RESOLVED_ATTEMPTS, "3,4", "all"),
+    ] {
+        assert_eq!(said(name, good), verdict.message);
+        let message = said(name, bad);
+        assert!(
+            message.contains(name) && message.contains("such as"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn what_verification_waits_for_is_said_and_nothing_else() {
     let world = World::test()
         .with_ledger(Ledger::test().arming(ago(MINUTE)).filling())
@@ -182,18 +215,6 @@ fn the_list_of_what_is_waited_for_fits_its_schema() {
     assert_eq!(waiting_for(&names(9)).len(), 9);
     assert_eq!(waiting_for(&names(500))[8], "and 492 more Pods");
     assert_eq!(waiting_for(&Blocked::Idle), Vec::<String>::new());
-}
-
-#[test]
-fn a_merge_patch_removes_what_is_no_longer_there() {
-    let before =
-        json!({ "a": 1, "gone": { "x": 1 }, "deep": { "kept": 1, "gone": 2 }, "list": [1, 2] });
-    let after = json!({ "a": 1, "deep": { "kept": 3 }, "list": [2] });
-    let expected = json!({
-        "status": { "a": 1, "gone": null, "deep": { "kept": 3, "gone": null }, "list": [2] }
-    });
-    assert_eq!(patch(&after, Some(&before)), expected);
-    assert_eq!(patch(&after, None), json!({ "status": after }));
 }
 
 fn token() -> MachineToken {
