@@ -35,7 +35,7 @@ mod triggers;
 mod watches;
 
 /// How long a create in flight and its Fill have, once the process was asked to stop.
-const FAREWELL: Duration = Duration::from_secs(75);
+const FAREWELL: Duration = Duration::from_secs(125);
 
 /// What the app is built from. Tests bring their own client, wire and clock.
 pub struct Parts {
@@ -79,6 +79,9 @@ pub enum Error {
     /// It does not know who it is.
     #[error("could not tell which installation this is")]
     Instance(#[source] InstanceError),
+    /// A part of it ended, which none does before the process is asked to stop.
+    #[error("the {0} ended unexpectedly; the log says why")]
+    Ended(&'static str),
 }
 
 /// Runs the operator until `stopping` is cancelled and everything in flight is finished.
@@ -134,9 +137,15 @@ pub async fn run(parts: Parts) -> Result<(), Error> {
     let ledgers_listed = parts.readiness.part("ledgers");
     triggers::watch_ledgers(&ctx, &tasks).await;
     ledgers_listed.set(true);
-    let controllers = tasks.spawn(controllers::run(ctx.clone(), watches, asked));
-    let leftovers = tasks.spawn(leftovers::run(ctx.clone()));
-    parts.stopping.cancelled().await;
+    let mut controllers = tasks.spawn(controllers::run(ctx.clone(), watches, asked));
+    let mut leftovers = tasks.spawn(leftovers::run(ctx.clone()));
+    tokio::select! {
+        biased; // both end by themselves once they are asked to
+        () = parts.stopping.cancelled() => {}
+        // A process that only answers probes is worse than one that is started again.
+        _ = &mut controllers => return Err(Error::Ended("controllers")),
+        _ = &mut leftovers => return Err(Error::Ended("leftovers")),
+    }
     stop(&ctx, [controllers, leftovers]).await;
     Ok(())
 }

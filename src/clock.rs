@@ -17,7 +17,12 @@ pub struct Clock(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     /// The clock of the machine, corrected by what the API server's answers say.
-    System { ahead: AtomicI64 },
+    System {
+        /// Milliseconds that are added.
+        ahead: AtomicI64,
+        /// What the last answer said, in milliseconds.
+        heard: AtomicI64,
+    },
     /// Wall time that moves with tokio's clock: virtual under a paused runtime.
     Runtime { epoch: Timestamp, started: Instant },
 }
@@ -27,6 +32,7 @@ impl Clock {
     pub fn system() -> Self {
         Self(Arc::new(Source::System {
             ahead: AtomicI64::new(0),
+            heard: AtomicI64::new(0),
         }))
     }
 
@@ -42,7 +48,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the place that asks")]
-            Source::System { ahead } => after(
+            Source::System { ahead, .. } => after(
                 Timestamp::now(),
                 SignedDuration::from_millis(ahead.load(Ordering::Relaxed)),
             ),
@@ -55,27 +61,28 @@ impl Clock {
 
     /// Takes in the time of a `Date` header. Times of the protocol are those of the API server, which
     /// every replica shares; a header has whole seconds and a way behind it, so a small difference says
-    /// nothing.
+    /// nothing, and one answer alone moves no clock: two in a row have to agree.
     pub fn observe(&self, server: Timestamp) {
-        let Source::System { ahead } = &*self.0 else {
+        let Source::System { ahead, heard } = &*self.0 else {
             return;
         };
         #[expect(clippy::disallowed_methods, reason = "this is the place that asks")]
         let difference = server.duration_since(Timestamp::now());
-        let skew = if difference.abs() > TOLERANCE {
-            difference
-        } else {
-            SignedDuration::ZERO
-        };
-        ahead.store(
-            i64::try_from(skew.as_millis()).unwrap_or(0),
-            Ordering::Relaxed,
-        );
+        let difference = i64::try_from(difference.as_millis()).unwrap_or(0);
+        let before = heard.swap(difference, Ordering::Relaxed);
+        if difference.abs_diff(before) <= TOLERANCE {
+            let skew = if difference.unsigned_abs() > TOLERANCE {
+                difference
+            } else {
+                0
+            };
+            ahead.store(skew, Ordering::Relaxed);
+        }
     }
 }
 
-/// What two clocks may differ in without being corrected.
-const TOLERANCE: SignedDuration = SignedDuration::from_secs(3);
+/// What two clocks may differ in without being corrected, in milliseconds.
+const TOLERANCE: u64 = 3_000;
 
 #[cfg(test)]
 mod tests {
@@ -89,6 +96,8 @@ mod tests {
         clock.observe(before(right, SignedDuration::from_secs(2)));
         assert!(clock.now() >= right);
         let behind = before(right, SignedDuration::from_mins(10));
+        clock.observe(behind);
+        assert!(clock.now() >= right, "one answer alone moves no clock");
         clock.observe(behind);
         assert!(clock.now() < after(behind, SignedDuration::from_secs(5)));
     }

@@ -60,7 +60,7 @@ struct Names {
 
 /// Documented is `tokenSecret` alone.
 const MACHINE_TOKEN: Names = Names {
-    inside: &["machineToken", "token", "key", "dsnKey", "project", "data"],
+    inside: &["machineToken", "token", "data"], // not `project` or `key`: their ids are not ours to delete
     value: &["tokenSecret"],
     id: &["id", "tokenId", "machineTokenId"],
     label: &["label"],

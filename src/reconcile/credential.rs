@@ -44,9 +44,10 @@ async fn act(effect: Effect, pass: &mut Pass, ctx: &Context) -> Result<(), Error
     tracing::debug!(owner = %pass.owner(), effect = effect.name(), "acting");
     let name = EffectName::from(&effect);
     pass.superseded = false;
-    // An issue waits for its connection's turn first, and must not hold a slot meanwhile.
+    // What waits for a provider is bounded by its connection's budget, and must not hold a slot meanwhile:
+    // one provider that hangs would stop the work on all others.
     let slot = match &effect {
-        Effect::Issue(_) => None,
+        Effect::Issue(_) | Effect::Verify(_) | Effect::Prove(_) | Effect::Revoke(_) => None,
         _ => Some(ctx.slots.acquire().await),
     };
     let outcome = perform(effect, pass, ctx).await;

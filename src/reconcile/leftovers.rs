@@ -1,5 +1,5 @@
 //! Ledgers whose resource is gone and whose duty is not done: revocations that the provider would not
-//! take in time, and targets to remove. One at a time; nothing here is urgent to anybody. And how many
+//! take in time, and targets to remove. A few at a time; nothing here is urgent to anybody. And how many
 //! revocations are pending, which a connection that is gone cannot tell any more.
 
 use std::{
@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Api;
 
@@ -22,6 +23,9 @@ use crate::{
 /// How often the list is gone through without any cause.
 const PATROL: Duration = Duration::from_secs(30);
 
+/// How many are worked on at once: one provider that hangs must not hold up the others for long.
+const AT_ONCE: usize = 8;
+
 /// Works until the process stops.
 pub async fn run(ctx: Arc<Context>) {
     let mut due: HashMap<String, Timestamp> = HashMap::new();
@@ -35,16 +39,15 @@ pub async fn run(ctx: Arc<Context>) {
             .filter(|l| has_duty(l))
             .collect();
         due.retain(|uid, _| buried.iter().any(|ledger| ledger.ledger.owner.uid == *uid));
-        for ledger in buried {
-            if ctx.stopping.is_cancelled() {
-                return; // the duties are recorded; a slow provider must not hold up the end
-            }
-            let uid = &ledger.ledger.owner.uid;
-            if due.get(uid).is_none_or(|at| *at <= ctx.clock.now()) {
-                let next = Box::pin(work(&ledger, &ctx)).await;
-                due.insert(uid.clone(), next);
-            }
-        }
+        let now = ctx.clock.now();
+        let mut ready = buried;
+        ready.retain(|ledger| {
+            let at = due.get(&ledger.ledger.owner.uid);
+            at.is_none_or(|at| *at <= now)
+        });
+        let works = stream::iter(ready).map(|ledger| worked(ledger, ctx.clone()));
+        let done: Vec<_> = works.buffer_unordered(AT_ONCE).collect().await;
+        due.extend(done.into_iter().flatten());
         let soonest = due
             .values()
             .min()
@@ -89,6 +92,16 @@ async fn is_gone(owner: &Owner, ctx: &Context) -> Result<bool, ClusterError> {
     let tokens: Api<MachineToken> = Api::namespaced(ctx.client.0.clone(), &owner.namespace);
     let live = answer(tokens.get_metadata_opt(&owner.name)).await?;
     Ok(live.is_none_or(|live| live.metadata.uid.as_ref() != Some(&owner.uid)))
+}
+
+/// One pass, unless the process is to stop: the duties are recorded, and a slow provider must not hold up
+/// the end.
+async fn worked(ledger: Arc<Snapshot>, ctx: Arc<Context>) -> Option<(String, Timestamp)> {
+    if ctx.stopping.is_cancelled() {
+        return None;
+    }
+    let next = Box::pin(work(&ledger, &ctx)).await;
+    Some((ledger.ledger.owner.uid.clone(), next))
 }
 
 /// One pass; answers when the next one is due.

@@ -1,16 +1,21 @@
 //! Which Pods hold a value of a Secret, and how: what the gate `Pods` asks.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 
 use crate::{
     cluster::{ClusterError, answer},
+    moment::before,
     plan::world::PodUse,
 };
 
 /// How many Pods one page holds.
 const PAGE: u32 = 500;
+
+/// How far the clock of a node, which tells when a Pod started, may be ahead of the API server's, which
+/// tells when it was made. A Pod that seems to have started late may hold an old value.
+const NODE_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// The Pods of a namespace that refer to a Secret and have not ended.
 pub async fn using(
@@ -44,9 +49,9 @@ fn pod_use(pod: &Pod, secret: &str) -> Option<PodUse> {
     }
     let started = status
         .and_then(|status| status.start_time.as_ref())
-        .map(|time| time.0);
+        .map(|time| before(time.0, NODE_SKEW));
     let created = pod.creation_timestamp().map(|time| time.0);
-    let since = started.or(created).unwrap_or(Timestamp::MIN);
+    let since = started.max(created).unwrap_or(Timestamp::MIN);
     Some(PodUse {
         name: pod.name_any(),
         since,

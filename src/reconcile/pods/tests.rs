@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ledger::fixtures::{HOUR, NOON, ago};
+use crate::ledger::fixtures::{HOUR, MINUTE, NOON, ahead};
 
 /// A Pod with this spec, created at noon.
 fn pod(spec: &Value) -> Pod {
@@ -132,12 +132,15 @@ fn only_a_pod_that_has_ended_does_not_count() {
 }
 
 #[test]
-fn a_pod_counts_from_its_start_or_else_from_its_creation() {
+fn a_pod_counts_from_its_creation_or_from_a_start_that_no_clock_of_a_node_can_feign() {
     let mut pod = pod(&volume("ci"));
     let since = |pod: &Pod| pod_use(pod, "ci").unwrap().since;
     assert_eq!(since(&pod), NOON);
-    pod.status.get_or_insert_default().start_time = Some(Time(ago(HOUR)));
-    assert_eq!(since(&pod), ago(HOUR));
+    let start = |pod: &mut Pod, at| pod.status.get_or_insert_default().start_time = Some(Time(at));
+    start(&mut pod, ahead(MINUTE * 4));
+    assert_eq!(since(&pod), NOON, "the node may be ahead");
+    start(&mut pod, ahead(HOUR));
+    assert_eq!(since(&pod), ahead(HOUR - MINUTE * 5));
     pod.status = None;
     pod.metadata.creation_timestamp = None;
     assert_eq!(since(&pod), Timestamp::MIN, "unknown is as old as can be");
