@@ -21,6 +21,7 @@ mod leaks; // every value ever issued, searched everywhere
 mod manifests; // generated files, the chart's copies, examples, CEL rules
 mod operations; // the tables of docs/operations.md
 mod ownership; // Secrets that are not ours
+mod readme; // what README.md shows
 mod regressions; // what was found by looking for it
 mod rotate; // when, how often, and what the one before waits for
 mod scale; // many tokens, one connection
