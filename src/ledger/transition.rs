@@ -53,14 +53,7 @@ impl Ledger {
 
     /// E4. The create is proven to have made nothing; it costs a wait, not the budget.
     pub fn disarm(&self, generation: Generation, backoff: Backoff) -> Option<Self> {
-        let intent = self.armed(generation)?.clone();
-        let mut next = self.clone();
-        next.intent = None;
-        next.spent.push(Spent {
-            generation,
-            nonce: intent.nonce,
-            at: intent.at,
-        });
+        let mut next = self.spend(generation, self.armed(generation)?.at)?;
         next.budget.count = next.budget.count.saturating_sub(1);
         next.budget.fruitless = next.budget.fruitless.saturating_sub(1);
         next.backoff = Some(backoff);
@@ -296,15 +289,7 @@ impl Ledger {
 
     /// The resource went before the first create was sent: nothing was made, nothing will be.
     pub fn withdraw(&self, generation: Generation, at: Timestamp) -> Option<Self> {
-        let intent = self.armed(generation)?.clone();
-        let mut next = self.clone();
-        next.intent = None;
-        next.spent.push(Spent {
-            generation,
-            nonce: intent.nonce,
-            at,
-        });
-        next.bury(None, at)
+        self.spend(generation, at)?.bury(None, at)
     }
 
     /// The value of the current credential is not in the ledger: it is to be replaced. If the one before
@@ -359,6 +344,19 @@ impl Ledger {
             });
         }
         ledger
+    }
+
+    /// The armed intent ends without leaving an entry.
+    fn spend(&self, generation: Generation, at: Timestamp) -> Option<Self> {
+        let nonce = self.armed(generation)?.nonce.clone();
+        let mut next = self.clone();
+        next.intent = None;
+        next.spent.push(Spent {
+            generation,
+            nonce,
+            at,
+        });
+        Some(next)
     }
 
     fn armed(&self, generation: Generation) -> Option<&Intent> {

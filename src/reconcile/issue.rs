@@ -32,6 +32,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The only function that creates a credential.
 pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Result<(), Error> {
+    let Some(request) = pass.request.clone() else {
+        return Ok(()); // no resource asks for it: nothing is armed
+    };
     let provider = match ctx.provider_at(&order.place, &pass.owner().namespace) {
         Ok(provider) => provider,
         Err(obstacle) => {
@@ -64,9 +67,6 @@ pub(super) async fn issue(order: Order, pass: &mut Pass, ctx: &Context) -> Resul
             }
         }
     }
-    let Some(request) = pass.request.clone() else {
-        return withdraw(&armed, pass, ctx).await;
-    };
     let lane = if first { Lane::Issue } else { Lane::Rotate };
     let outcome = provider.in_lane(lane).issue(create, &request).await;
     ctx.metrics
